@@ -10,6 +10,9 @@ SINGLE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # What an installation depends on: when one of these is newer, the next call installs again.
 SOURCES := pyproject.toml setup.py constraints.txt
+# The release of torch that everything is tested with; `make constraints` picks the rest to fit.
+TORCH ?= 2.13.0
+EXTRAS := contrib,data,dev,human,joblib,mujoco,robotics,slurm,test,text
 
 .DEFAULT_GOAL := help
 .PHONY: help train test check format lint types constraints clean
@@ -57,6 +60,16 @@ types: $(VENV)/.installed-dev ## Types, strictly
 format: $(VENV)/.installed-dev ## Format, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+constraints: ## Write constraints.txt anew: the newest releases that fit pyproject.toml and TORCH
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/python -m pip install --disable-pip-version-check \
+		torch==$(TORCH) -e '.[$(EXTRAS)]'
+	build/constraints/bin/python -m pip freeze --exclude-editable > build/constraints/frozen
+	{ echo "# The tested set of versions. Written by: make constraints TORCH=$(TORCH)"; \
+		echo "# Each tool's version stands here and nowhere else."; \
+		sed -E 's/\+.*//' build/constraints/frozen; } > constraints.txt
+	rm -rf build/constraints
 
 clean: ## Remove what builds and tools leave behind (not runs)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,225 @@
+"""Samples of several modalities in memory, in their smallest type, converted batch by batch."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmrl.files import write_atomically
+from mmrl.modality import Batch, Modality
+
+
+class BitImages:
+    """Two-valued byte images, one bit per pixel.
+
+    Args:
+        images: `uint8` array (samples, *shape) whose values are 0 and 255 only.
+
+    Example:
+        >>> images = np.array([[[0, 255, 255]], [[255, 0, 0]]], np.uint8)
+        >>> BitImages.pack(images)[np.array([1])].tolist()
+        [[[255, 0, 0]]]
+    """
+
+    def __init__(self, bits: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
+        self.bits = bits
+        self.shape = (len(bits), *shape)
+        self.dtype = np.dtype(np.uint8)
+
+    @classmethod
+    def pack(cls, images: NDArray[np.uint8]) -> Self:
+        """Packs images of which `is_two_valued` holds."""
+        return cls(np.packbits(images.reshape(len(images), -1) > 0, axis=1), images.shape[1:])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the pixels take."""
+        return self.bits.nbytes
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def __getitem__(self, rows: NDArray[np.intp] | slice) -> NDArray[np.uint8]:
+        size = int(np.prod(self.shape[1:]))
+        pixels = np.unpackbits(self.bits[rows], axis=1, count=size)
+        np.multiply(pixels, 255, out=pixels)
+        return pixels.reshape(-1, *self.shape[1:])
+
+
+Column = NDArray[Any] | BitImages
+
+
+def is_two_valued(values: NDArray[Any]) -> bool:
+    """Whether all values are bytes, 0 or 255."""
+    return values.dtype == np.uint8 and bool(np.isin(values, (0, 255)).all())
+
+
+class ArrayData:
+    """Samples of several modalities.
+
+    Args:
+        values: Array (samples, *modality.shape) by modality name: `uint8` images in 0..255,
+            floating values otherwise. Two-valued images are packed into bits.
+        modalities: What the arrays are, in the order of the mask's columns.
+        available: Mask (samples, modalities); by default everything is there. NaN and inf in a
+            sample of a modality make it unavailable.
+        target: Class indices (samples,) or regression targets (samples, outputs).
+
+    Raises:
+        ValueError: Modalities or shapes that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Column],
+        modalities: Sequence[Modality],
+        available: NDArray[np.bool_] | None = None,
+        target: NDArray[Any] | None = None,
+    ) -> None:
+        self.modalities = tuple(modalities)
+        _check_columns(values, self.modalities)
+        samples = len(next(iter(values.values())))
+        if available is None:
+            available = np.ones((samples, len(self.modalities)), bool)
+        if available.shape != (samples, len(self.modalities)):
+            raise ValueError(
+                f"available has shape {available.shape}, expected "
+                f"{(samples, len(self.modalities))}: samples x modalities"
+            )
+        if target is not None and len(target) != samples:
+            raise ValueError(f"{samples} samples have {len(target)} targets")
+        self.values = {m.name: _smallest(values[m.name]) for m in self.modalities}
+        self.available = available & self._finite()
+        self.target = target
+
+    def _finite(self) -> NDArray[np.bool_]:
+        columns = []
+        for modality in self.modalities:
+            column = self.values[modality.name]
+            if isinstance(column, np.ndarray) and column.dtype.kind == "f":
+                columns.append(np.isfinite(column).reshape(len(column), -1).all(axis=1))
+            else:
+                columns.append(np.ones(len(column), bool))
+        return np.stack(columns, axis=1)
+
+    def __len__(self) -> int:
+        return len(self.available)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the values take."""
+        return sum(column.nbytes for column in self.values.values())
+
+    def batch(self, rows: NDArray[np.intp]) -> Batch:
+        """The samples at `rows` as tensors."""
+        values = {name: torch.from_numpy(column[rows]) for name, column in self.values.items()}
+        target = None if self.target is None else torch.from_numpy(self.target[rows])
+        return Batch(values, torch.from_numpy(self.available[rows]), target)
+
+    def subset(self, rows: NDArray[np.intp]) -> ArrayData:
+        """A data set of the samples at `rows`."""
+        values = {name: column[rows] for name, column in self.values.items()}
+        target = None if self.target is None else self.target[rows]
+        return ArrayData(values, self.modalities, self.available[rows], target)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[ArrayData]) -> Self:
+        """One data set of the samples of several, which must have the same modalities.
+
+        Raises:
+            ValueError: They have not, or there is none.
+        """
+        if not parts or any(part.modalities != parts[0].modalities for part in parts):
+            raise ValueError("expected at least one data set, all of the same modalities")
+        names = parts[0].values
+        values = {name: _concatenate([part.values[name] for part in parts]) for name in names}
+        targets = [part.target for part in parts if part.target is not None]
+        target = np.concatenate(targets) if len(targets) == len(parts) else None
+        available = np.concatenate([part.available for part in parts])
+        return cls(values, parts[0].modalities, available, target)
+
+    def save(self, path: Path | str) -> None:
+        """Writes one compressed npz, atomically."""
+        arrays: dict[str, NDArray[Any]] = {"available": self.available}
+        for name, column in self.values.items():
+            packed = isinstance(column, BitImages)
+            arrays[f"{'bits' if packed else 'values'}/{name}"] = (
+                column.bits if isinstance(column, BitImages) else column
+            )
+        if self.target is not None:
+            arrays["target"] = self.target
+        description = json.dumps([asdict(m) for m in self.modalities])
+        arrays["modalities"] = np.frombuffer(description.encode(), np.uint8)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+        write_atomically(Path(path), buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: The file is damaged or something else.
+            FileNotFoundError: There is none.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+            described = json.loads(arrays.pop("modalities").tobytes())
+            modalities = [Modality(m["name"], tuple(m["shape"]), m["kind"]) for m in described]
+            values: dict[str, Column] = {}
+            for modality in modalities:
+                bits = arrays.get(f"bits/{modality.name}")
+                plain = arrays.get(f"values/{modality.name}")
+                values[modality.name] = (
+                    BitImages(bits, modality.shape) if bits is not None else _given(plain)
+                )
+            return cls(values, modalities, arrays["available"], arrays.get("target"))
+        except (zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError) as error:
+            raise ValueError(f"{path} is damaged or no data set of this package: {error}") from error
+
+
+def _given(column: NDArray[Any] | None) -> NDArray[Any]:
+    if column is None:
+        raise KeyError("a modality without values")
+    return column
+
+
+def _concatenate(columns: Sequence[Column]) -> Column:
+    bits = [column.bits for column in columns if isinstance(column, BitImages)]
+    if len(bits) == len(columns):
+        return BitImages(np.concatenate(bits), tuple(columns[0].shape[1:]))
+    return np.concatenate([column[:] for column in columns])
+
+
+def _smallest(column: Column) -> Column:
+    if isinstance(column, np.ndarray):
+        if is_two_valued(column):
+            return BitImages.pack(column)
+        if column.dtype == np.float64:
+            return column.astype(np.float32)
+    return column
+
+
+def _check_columns(values: Mapping[str, Column], modalities: Sequence[Modality]) -> None:
+    names = [m.name for m in modalities]
+    if set(values) != set(names) or not names:
+        raise ValueError(f"values are given for {sorted(values)}, the modalities are {names}")
+    for modality in modalities:
+        shape = values[modality.name].shape
+        if tuple(shape[1:]) != modality.shape:
+            raise ValueError(
+                f"modality {modality.name!r} has values of shape {shape}, expected (samples, "
+                f"{', '.join(map(str, modality.shape))})"
+            )
+    if len({len(column) for column in values.values()}) > 1:
+        raise ValueError(f"modalities differ in samples: { {k: len(v) for k, v in values.items()} }")

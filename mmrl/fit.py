@@ -1,0 +1,304 @@
+"""The one training loop: pretraining on observations, and classification."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+
+from mmrl.data.arrays import ArrayData
+from mmrl.files import write_atomically
+from mmrl.methods.method import Method, Optimization
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
+SCHEDULES = ("constant", "one_cycle", "cosine")
+
+OnStep = Callable[[int, Mapping[str, float]], None]
+"""Called after every step with its number, counted from 1, and the terms of the loss."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a method is trained.
+
+    Args:
+        steps: Optimisation steps; or
+        epochs: passes over the data. Exactly one of the two is set.
+        batch_size: Samples per step, over all ranks together.
+        optimizer: One of `OPTIMIZERS`.
+        lr: Learning rate; its peak where the schedule varies it.
+        weight_decay: Of the optimiser.
+        schedule: `constant`, `one_cycle` (warm-up, then cosine to almost zero; Smith and Topin
+            2017) or `cosine` (to zero).
+        clip_norm: Gradients are scaled down to this norm; None leaves them.
+        accelerator: Of Lightning Fabric: auto, cpu, cuda, mps.
+        devices: How many of them on each node.
+        num_nodes: How many machines.
+        strategy: Of Lightning Fabric: auto, ddp, ...
+        precision: Of Lightning Fabric: 32-true, bf16-mixed, 16-mixed, ...
+        channels_last: Memory format of convolutions; faster on most processors.
+        save_every: Seconds between resumable states, where a file for them is given.
+
+    Raises:
+        ValueError: A value out of range, or an unknown name.
+    """
+
+    steps: int | None = 2500
+    epochs: int | None = None
+    batch_size: int = 128
+    optimizer: str = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: str = "one_cycle"
+    clip_norm: float | None = None
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    channels_last: bool = True
+    save_every: float = 20.0
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(
+                f"set exactly one of steps and epochs (the other to null), got {self.steps} and "
+                f"{self.epochs}"
+            )
+        if (self.steps or self.epochs or 0) < 1 or self.batch_size < 2:
+            raise ValueError("steps or epochs must be positive and batch_size at least 2")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer is {self.optimizer!r}; known: {sorted(OPTIMIZERS)}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule is {self.schedule!r}; known: {SCHEDULES}")
+        if not self.lr > 0 or self.weight_decay < 0:
+            raise ValueError("lr must be positive and weight_decay not negative")
+
+    def total_steps(self, samples: int) -> int:
+        """Steps on a data set of so many samples; an incomplete last batch is left out."""
+        if self.steps is not None:
+            return self.steps
+        return (self.epochs or 0) * max(1, samples // self.batch_size)
+
+
+@dataclass
+class FitResult:
+    """What a training did.
+
+    Attributes:
+        steps: Steps in all, those of an interrupted run included.
+        seconds: Wall time of this process's part.
+        losses: Terms of the loss by name, averaged over the last tenth of this process's steps.
+    """
+
+    steps: int
+    seconds: float
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+def fit(
+    method: Method,
+    train: ArrayData,
+    config: FitConfig,
+    *,
+    seed: int,
+    state: Path | None = None,
+    on_step: OnStep | None = None,
+) -> FitResult:
+    """Trains a method in place.
+
+    The order of samples depends on the seed and the step only, so a resumed run sees what an
+    uninterrupted one would have seen.
+
+    Args:
+        method: What is trained; it stays on the device of the training, in evaluation mode.
+        train: The data; complete observations, where the method wants them.
+        config: Steps, rates, devices.
+        seed: Of the order of samples and of what the method draws.
+        state: File for the resumable state: read if it exists, rewritten every
+            `config.save_every` seconds and at the end. The caller deletes it.
+        on_step: Called after every step.
+
+    Raises:
+        ValueError: The data do not fit the method or the batch size, or `state` belongs to
+            another training.
+        FloatingPointError: The loss became NaN or infinite.
+    """
+    _check(method, train, config)
+    total = config.total_steps(len(train))
+    fabric = Fabric(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        num_nodes=config.num_nodes,
+        strategy=config.strategy,
+        precision=config.precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    torch.manual_seed(seed + fabric.global_rank)
+    if config.channels_last:
+        method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _fit_inputs(method, train)
+    optimizer = OPTIMIZERS[config.optimizer](
+        method.parameters(), lr=config.lr, weight_decay=config.weight_decay
+    )
+    module, wrapped = fabric.setup(method, optimizer)
+    module.mark_forward_method("losses")
+    schedule = _schedule(optimizer, config, total)
+    method.optimization = Optimization(fabric, module, wrapped, config.clip_norm)
+    saved = _State(method, optimizer, schedule, state, [seed, total, len(train)])
+    start = saved.restore()
+    try:
+        return _run(method, train, config, (seed, start, total), fabric, saved, on_step)
+    finally:
+        method.optimization = None
+        method.eval()
+
+
+def _run(
+    method: Method,
+    train: ArrayData,
+    config: FitConfig,
+    span: tuple[int, int, int],
+    fabric: Fabric,
+    saved: _State,
+    on_step: OnStep | None,
+) -> FitResult:
+    seed, start, total = span
+    began = last_saved = time.monotonic()
+    recent: list[Mapping[str, float]] = []
+    share = slice(fabric.global_rank, None, fabric.world_size)
+    method.train()
+    for step, rows in enumerate(sample_order(len(train), config.batch_size, seed, start, total)):
+        terms = method.update(train.batch(rows[share]).to(fabric.device))
+        number = start + step + 1
+        if not math.isfinite(terms["loss"]):
+            raise FloatingPointError(
+                f"the loss became {terms['loss']} at step {number}: lower lr, set clip_norm, or "
+                "look for extreme values in the data"
+            )
+        saved.schedule.step()
+        if number > total - max(1, total // 10):
+            recent.append(terms)
+        if on_step is not None:
+            on_step(number, terms)
+        if time.monotonic() - last_saved > config.save_every and fabric.is_global_zero:
+            saved.write(number)
+            last_saved = time.monotonic()
+    if fabric.is_global_zero:
+        saved.write(total)
+    means = {key: float(np.mean([t[key] for t in recent])) for key in (recent or [{}])[0]}
+    return FitResult(total, time.monotonic() - began, means)
+
+
+def sample_order(
+    samples: int, batch_size: int, seed: int, start: int, total: int
+) -> Iterator[NDArray[np.intp]]:
+    """Rows of the batches of steps `start` to `total`: each epoch is one permutation, cut up."""
+    per_epoch = samples // batch_size
+    epoch, order = -1, np.empty(0, np.intp)
+    for step in range(start, total):
+        if step // per_epoch != epoch:
+            epoch = step // per_epoch
+            order = np.random.default_rng([seed, epoch]).permutation(samples)
+        place = step % per_epoch * batch_size
+        yield order[place : place + batch_size]
+
+
+class _State:
+    """What a killed training needs to go on."""
+
+    def __init__(
+        self,
+        method: Method,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        path: Path | None,
+        identity: list[int],
+    ) -> None:
+        self.method = method
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.path = path
+        self.identity = identity
+
+    def write(self, step: int) -> None:
+        if self.path is None:
+            return
+        content: dict[str, Any] = {
+            "identity": self.identity,
+            "step": step,
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        write_atomically(self.path, _torch_bytes(content))
+
+    def restore(self) -> int:
+        """The number of steps that are already done."""
+        if self.path is None or not self.path.exists():
+            return 0
+        try:
+            content = torch.load(self.path, weights_only=True, map_location="cpu")
+            if content["identity"] != self.identity:
+                raise ValueError(
+                    f"{self.path} is the state of another training (seed, steps, samples: "
+                    f"{content['identity']}, here {self.identity}); delete it to start anew"
+                )
+            self.method.load_state_dict(content["method"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.schedule.load_state_dict(content["schedule"])
+            torch.set_rng_state(content["random"])
+        except (KeyError, TypeError, RuntimeError, EOFError) as error:
+            raise ValueError(
+                f"{self.path} is damaged ({error}); delete it to start this training anew"
+            ) from error
+        return int(content["step"])
+
+
+def _torch_bytes(content: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    return buffer.getvalue()
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, config: FitConfig, total: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    if config.schedule == "one_cycle":
+        # One more than is taken: the scheduler also steps after the last update.
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=total + 1)
+    if config.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+
+def _fit_inputs(method: Method, train: ArrayData) -> None:
+    values = {
+        m.name: torch.from_numpy(train.values[m.name][:])
+        for m in method.modalities
+        if m.kind not in ("image", "label")
+    }
+    method.fit_inputs(values, torch.from_numpy(train.available))
+
+
+def _check(method: Method, train: ArrayData, config: FitConfig) -> None:
+    if method.modalities != train.modalities:
+        raise ValueError(
+            f"the method sees {[*method.modalities]}, the data have {[*train.modalities]}"
+        )
+    if len(train) < config.batch_size:
+        raise ValueError(f"{len(train)} samples do not fill a batch of {config.batch_size}")

@@ -1,0 +1,222 @@
+"""The interface behind which every method stands, and the optimisation that its updates use."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mmrl.modality import Batch, Modality, mark_missing
+from mmrl.nn.standardize import Standardize
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """Settings that every method has.
+
+    Args:
+        latent_dim: Size of the representation that `encode` returns.
+        standardize: Whether inputs other than images are divided by their standard deviation and
+            centred, per feature, with statistics of the training data that are stored with the
+            weights.
+    """
+
+    latent_dim: int = 64
+    standardize: bool = True
+
+
+class Optimization:
+    """What an update needs from the training loop: losses, backward, clipping and a step.
+
+    Args:
+        fabric: Runs the backward pass at the configured precision and on all ranks.
+        module: The method as Fabric wrapped it, so that distributed training sees every forward.
+        optimizer: The optimiser over the method's parameters, as Fabric wrapped it.
+        clip_norm: Gradients are scaled down to this norm; None leaves them.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        clip_norm: float | None = None,
+    ) -> None:
+        self.fabric = fabric
+        self.module = module
+        self.optimizer = optimizer
+        self.clip_norm = clip_norm
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """`Method.losses` at the configured precision and on all ranks."""
+        terms: dict[str, Tensor] = self.module.losses(batch)
+        return terms
+
+    def minimize(self, loss: Tensor) -> None:
+        """One step down the gradient of `loss`."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self.step()
+
+    def step(self) -> None:
+        """Clips the gradients that stand in the parameters and lets the optimiser use them."""
+        if self.clip_norm is not None:
+            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.clip_norm)
+        self.optimizer.step()
+
+
+class Method(nn.Module, ABC):
+    """A way to learn from several modalities, some of which may be missing.
+
+    A subclass has a `name`, a frozen dataclass `Config`, and implements `_encode` and `losses`;
+    one whose update is more than a gradient step overrides `update` as well.
+
+    Args:
+        modalities: What it sees, in the order of the columns of every mask.
+        config: Its settings; the defaults where None.
+
+    Raises:
+        ValueError: There is no modality, or two have the same name.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[MethodConfig]]
+
+    def __init__(self, modalities: Sequence[Modality], config: MethodConfig | None = None) -> None:
+        super().__init__()
+        names = [modality.name for modality in modalities]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"modalities must be at least one and differ in name, got {names}")
+        self.modalities = tuple(modalities)
+        self.config = self.Config() if config is None else config
+        self.inputs = nn.ModuleDict({m.name: Standardize(m) for m in modalities})
+        self.optimization: Optimization | None = None
+
+    @property
+    def latent_dim(self) -> int:
+        """Size of the representation that `encode` returns."""
+        return self.config.latent_dim
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the modalities, in the order of the mask's columns."""
+        return tuple(modality.name for modality in self.modalities)
+
+    def encode(
+        self,
+        values: Mapping[str, Tensor | None],
+        available: Bool[Tensor, "batch modalities"] | None = None,
+    ) -> Float[Tensor, "batch latent"]:
+        """Represents each sample by what is available of it.
+
+        Args:
+            values: Raw values by modality name, (batch, *modality.shape) each. Absent or None
+                means missing in every sample; NaN or inf means missing in that sample.
+            available: Mask; None means that all that is given is available.
+
+        Returns:
+            One vector per sample; zeros for a sample of which nothing is available.
+
+        Raises:
+            ValueError: Unknown modalities or shapes that do not fit.
+        """
+        clean, mask = mark_missing(values, available, self.modalities)
+        latent = self._encode(self.scale(clean), mask)
+        return latent * mask.any(dim=1, keepdim=True)
+
+    @abstractmethod
+    def _encode(
+        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
+    ) -> Float[Tensor, "batch latent"]:
+        """`encode` on clean, scaled inputs; rows without any modality may be anything finite."""
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Named scalar terms on a training batch; `"loss"` is what an update minimises."""
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One optimisation step; returns the terms of the loss.
+
+        Raises:
+            RuntimeError: No training loop has attached its `optimization`.
+        """
+        optimization = self.attached()
+        terms = optimization.losses(batch)
+        optimization.minimize(terms["loss"])
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    def attached(self) -> Optimization:
+        """The training loop's optimisation.
+
+        Raises:
+            RuntimeError: There is none.
+        """
+        if self.optimization is None:
+            raise RuntimeError("update needs an optimization: train through mmrl.fit.fit")
+        return self.optimization
+
+    def scale(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Raw values as network inputs: floating, images in [0, 1], the rest standardised."""
+        return {name: self.inputs[name](value) for name, value in values.items()}
+
+    def prepare(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Clean, scaled inputs and the completed mask of a training batch."""
+        clean, available = mark_missing(batch.values, batch.available, self.modalities)
+        return self.scale(clean), available
+
+    def fit_inputs(self, values: Mapping[str, Tensor], available: Tensor) -> None:
+        """Estimates the scaling of the inputs from training data, where `standardize` is set.
+
+        Args:
+            values: Raw values by modality name, (samples, *shape) each.
+            available: Mask (samples, modalities); unavailable values are left out.
+        """
+        if not self.config.standardize:
+            return
+        for i, modality in enumerate(self.modalities):
+            scaling = self.inputs[modality.name]
+            assert isinstance(scaling, Standardize)
+            if not scaling.is_fixed:
+                scaling.estimate(values[modality.name][available[:, i]])
+
+    def describe(self) -> dict[str, Any]:
+        """What is needed, beside the weights, to build this method again (plain data)."""
+        return {
+            "method": self.name,
+            "modalities": [asdict(m) | {"shape": list(m.shape)} for m in self.modalities],
+            "config": _plain(asdict(self.config)),
+        }
+
+    @classmethod
+    def from_description(
+        cls, modalities: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
+    ) -> Self:
+        """Builds the method that `describe` described, with fresh weights.
+
+        Raises:
+            ValueError: A setting that this method does not have, or a modality that is malformed.
+        """
+        known = [field.name for field in fields(cls.Config)]
+        if unknown := sorted(set(config) - set(known)):
+            raise ValueError(f"method {cls.name!r} has no setting {unknown}; known: {known}")
+        settings = {key: _tuples(value) for key, value in config.items()}
+        channels = [Modality(m["name"], tuple(m["shape"]), m["kind"]) for m in modalities]
+        return cls(channels, cls.Config(**settings))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,1 @@
+"""Networks: input scaling, trunks per kind of modality, fusion."""

@@ -1,0 +1,54 @@
+"""Fixed scaling of raw observations, stored with the weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmrl.modality import Modality
+
+MIN_STD = 1e-6
+BYTE_MAX = 255.0
+
+
+class Standardize(nn.Module):
+    """Maps raw values to network inputs: bytes to [0, 1], then `(x - mean) / std` per feature.
+
+    The statistics are buffers, not parameters: the identity until `estimate` sees training data.
+    What decides how well small readings are used is their scale: the amplitude of a distant sound
+    source varies by hundredths of its range where the pendulum is upright.
+
+    Args:
+        modality: Whose values are scaled. Images are never centred: their pixels share one scale.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, modality: Modality) -> None:
+        super().__init__()
+        self.is_fixed = modality.kind in ("image", "label")
+        shape = (1,) * len(modality.shape) if self.is_fixed else modality.shape
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("std", torch.ones(shape))
+
+    def estimate(self, values: Tensor) -> None:
+        """Takes mean and standard deviation per feature over the first axis of `values`.
+
+        NaN and inf are left out; a feature that never varies keeps the scale 1.
+        """
+        if self.is_fixed or len(values) == 0:
+            return
+        values = values.double()
+        if values.dim() - 1 != self.mean.dim():
+            raise ValueError(f"expected values of shape (samples, {tuple(self.mean.shape)})")
+        values = values[torch.isfinite(values.flatten(1)).all(1)]
+        std, mean = torch.std_mean(values, dim=0, correction=0)
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(std > MIN_STD, std, torch.ones_like(std)))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Scales values of shape (batch, *modality.shape)."""
+        if values.dtype == torch.uint8:
+            values = values.to(self.mean.dtype) / BYTE_MAX
+        return (values.to(self.mean.dtype) - self.mean) / self.std

@@ -65,7 +65,8 @@ constraints: ## Write constraints.txt anew: the newest releases that fit pyproje
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	build/constraints/bin/python -m pip install --disable-pip-version-check \
 		torch==$(TORCH) -e '.[$(EXTRAS)]'
-	build/constraints/bin/python -m pip freeze --exclude-editable > build/constraints/frozen
+	build/constraints/bin/python -m pip freeze --all --exclude pip --exclude-editable \
+		> build/constraints/frozen
 	{ echo "# The tested set of versions. Written by: make constraints TORCH=$(TORCH)"; \
 		echo "# Each tool's version stands here and nowhere else."; \
 		sed -E 's/\+.*//' build/constraints/frozen; } > constraints.txt

@@ -1,0 +1,338 @@
+"""What a run is configured by: frozen dataclasses, made from the files in `configs/` and overrides.
+
+Hydra composes the files; here the result becomes plain data. Unknown settings and bad values are
+refused before any work, with what is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mmrl_agents.build import AgentConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mmrl.fit import FitConfig
+from mmrl.methods import METHODS
+from mmrl.methods.method import MethodConfig
+
+_installed = Path(__file__).resolve().parent / "configs"
+CONFIGS = _installed if _installed.is_dir() else _installed.parent.parent / "configs"
+"""Folder of the configuration files: beside this module when installed, else in the checkout."""
+
+TASKS = ("control",)
+NO_METHOD = "none"
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist, or a value that it cannot have."""
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """Which environment.
+
+    Args:
+        id: Gymnasium id with a Dict observation; `module:Id-v0` imports the module first.
+        kwargs: Arguments of the environment.
+        kinds: Kind of a modality by its name, where `Modality.from_space` gets it wrong.
+        reference: Mean reward per step of known policies by name; drawn as lines in plots.
+    """
+
+    id: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    reference: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FaultsConfig:
+    """How sensors fail while the policy is trained (evaluation has its own conditions).
+
+    Args:
+        models: Fault specifications, see `mmrl_envs.faults.make_faults`; none means no failures.
+        rate: For the files of the group `faults` to refer to.
+    """
+
+    models: list[dict[str, Any]] = field(default_factory=list)
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """What the encoder is pretrained on: observations under uniformly random actions.
+
+    Args:
+        samples: For training.
+        test_samples: For the probes that measure the representation.
+        restart_every: Steps after which an environment starts anew, for data that cover the states
+            in which a policy lives; None: one uninterrupted trajectory.
+        n_envs: Environments stepped at once.
+        keep: Whether the data stay in the run folder when pretraining is finished.
+    """
+
+    samples: int = 20_000
+    test_samples: int = 2_000
+    restart_every: int | None = 50
+    n_envs: int = 64
+    keep: bool = False
+
+    def __post_init__(self) -> None:
+        _positive(self, "samples", "test_samples", "n_envs")
+        if self.restart_every is not None:
+            _positive(self, "restart_every")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How robustness is measured.
+
+    Args:
+        episodes: Per condition; every condition has the same starts.
+        n_envs: Episodes that run at once.
+        rates: Shares of steps at which every sensor is missing on its own, each in [0, 1).
+        video: Whether a video is made of an episode in which sensors go down and come back.
+        probe: Whether the representation is probed for the environment's state.
+        probe_steps: Optimisation steps of the probe.
+        confidence: Of the bootstrap intervals, in (0, 1).
+    """
+
+    episodes: int = 100
+    n_envs: int = 100
+    rates: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    video: bool = True
+    probe: bool = True
+    probe_steps: int = 3_000
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        _positive(self, "episodes", "n_envs", "probe_steps")
+        if bad := [rate for rate in self.rates if not 0 <= rate < 1]:
+            raise ValueError(f"rates must be at least 0 and below 1, got {bad}")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence must lie between 0 and 1, got {self.confidence}")
+
+
+@dataclass(frozen=True)
+class VariantConfig:
+    """One of the agents that a comparison trains.
+
+    Args:
+        representation: `method`: on the latents of the configured method; `none`: Stable-Baselines3
+            learns from the Dict observation itself.
+        faults: Fault specifications while the policy is trained.
+    """
+
+    representation: str = "method"
+    faults: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.representation not in ("method", NO_METHOD):
+            raise ValueError(
+                f"representation is {self.representation!r}; known: 'method', '{NO_METHOD}'"
+            )
+
+
+@dataclass(frozen=True)
+class ComparisonConfig:
+    """Several agents, trained with the same number of frames over the same seeds.
+
+    Args:
+        variants: By the name that tables and plots show; empty: a single run.
+        seeds: Of the runs, one run for each variant and seed.
+    """
+
+    variants: dict[str, VariantConfig] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be at least one and differ, got {list(self.seeds)}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A run: `python -m mmrl.train`.
+
+    Args:
+        env: The environment.
+        agent: The policy and how it is trained.
+        collect: What the encoder is pretrained on.
+        fit: How the encoder is pretrained.
+        evaluate: How robustness is measured.
+        faults: How sensors fail while the policy is trained.
+        comparison: Several agents instead of one.
+        method: Name of the representation's method; `none`: learn from the observation itself.
+        method_settings: Settings of the method; None where there is no method.
+        task: `control`.
+        experiment: Name in the run folder's name.
+        label: Name of the agent in tables and plots.
+        seed: Of everything random.
+        device: `cpu`, `cuda`, `cuda:1`, …
+        outputs: Folder in which run folders are made.
+    """
+
+    env: EnvConfig
+    agent: AgentConfig
+    collect: CollectConfig
+    fit: FitConfig
+    evaluate: EvaluateConfig
+    faults: FaultsConfig
+    comparison: ComparisonConfig
+    method: str
+    method_settings: MethodConfig | None
+    task: str = "control"
+    experiment: str = "default"
+    label: str = "agent"
+    seed: int = 0
+    device: str = "cpu"
+    outputs: str = "outputs"
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise ValueError(f"task is {self.task!r}; known: {', '.join(TASKS)}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+
+
+def from_mapping(content: Mapping[str, Any] | DictConfig) -> TrainConfig:
+    """Checks a composed or stored configuration and makes frozen dataclasses of it.
+
+    Raises:
+        ConfigError: An unknown setting (the known ones are named), a value of the wrong type or out
+            of range, or a setting that is missing.
+    """
+    node = content if isinstance(content, DictConfig) else OmegaConf.create(dict(content))
+    plain = to_plain(node)
+    plain.pop("resume", None)
+    parts = {
+        name: typed(schema, plain.pop(name, None), name)
+        for name, schema in {
+            "env": EnvConfig,
+            "agent": AgentConfig,
+            "collect": CollectConfig,
+            "fit": FitConfig,
+            "evaluate": EvaluateConfig,
+            "faults": FaultsConfig,
+            "comparison": ComparisonConfig,
+        }.items()
+    }
+    method, settings = _method(plain.pop("method", None))
+    rest = typed(_Rest, plain, "")
+    try:
+        return TrainConfig(
+            **parts,
+            method=method,
+            method_settings=settings,
+            **{f.name: getattr(rest, f.name) for f in fields(rest)},
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def to_plain(node: DictConfig) -> dict[str, Any]:
+    """Resolves a configuration into dicts, lists, strings and numbers.
+
+    Raises:
+        ConfigError: A value is missing (`???`) or refers to something that does not exist.
+    """
+    try:
+        plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_readable(error, "")) from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def typed(schema: type[T], values: Any, where: str) -> T:
+    """Makes a frozen dataclass of plain data.
+
+    Args:
+        schema: The dataclass.
+        values: A mapping; None means all defaults.
+        where: Dotted key of the mapping, for messages.
+
+    Raises:
+        ConfigError: See `from_mapping`.
+
+    Example:
+        >>> typed(CollectConfig, {"samples": "lots"}, "collect")
+        Traceback (most recent call last):
+        mmrl.config.ConfigError: collect.samples: Value 'lots' of type 'str' could not be ...
+    """
+    values = {} if values is None else values
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} must be a group of settings, got {values!r}")
+    known = [f.name for f in fields(schema)]  # type: ignore[arg-type]
+    unknown = [str(key) for key in values if key not in known]
+    if unknown:
+        raise ConfigError(unknown_setting(where, unknown, known))
+    try:
+        structure = OmegaConf.structured(schema)
+        _thaw(structure)
+        made = OmegaConf.to_object(OmegaConf.merge(structure, dict(values)))
+    except OmegaConfBaseException as error:
+        raise ConfigError(_readable(error, where)) from error
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{where}: {error}" if where else str(error)) from error
+    assert isinstance(made, schema)
+    return made
+
+
+def unknown_setting(where: str, unknown: list[str], known: list[str]) -> str:
+    """The message about settings that do not exist."""
+    names = ", ".join(f"{where}.{key}" if where else key for key in unknown)
+    return f"unknown setting {names}; known{f' in {where}' if where else ''}: {', '.join(known)}"
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """The settings of `TrainConfig` that are no groups."""
+
+    task: str = "control"
+    experiment: str = "default"
+    label: str = "agent"
+    seed: int = 0
+    device: str = "cpu"
+    outputs: str = "outputs"
+
+
+def _method(values: Any) -> tuple[str, MethodConfig | None]:
+    if not isinstance(values, Mapping) or "name" not in values:
+        raise ConfigError(f"method must be a group of settings with a name, got {values!r}")
+    name = values["name"]
+    settings = {key: value for key, value in values.items() if key != "name"}
+    if name == NO_METHOD and not settings:
+        return NO_METHOD, None
+    if name not in METHODS:
+        known = ", ".join([*sorted(METHODS), NO_METHOD])
+        raise ConfigError(f"method.name is {name!r}; known: {known}")
+    return name, typed(METHODS[name].Config, settings, "method")
+
+
+def _thaw(node: Any) -> None:
+    """OmegaConf makes the nodes of frozen dataclasses read-only; values are merged into them."""
+    if OmegaConf.is_config(node):
+        OmegaConf.set_readonly(node, None)
+        if OmegaConf.is_dict(node):
+            for key in node:
+                if not OmegaConf.is_missing(node, key):
+                    _thaw(node._get_node(key))
+
+
+def _readable(error: OmegaConfBaseException, where: str) -> str:
+    full_key = str(error.full_key or "")
+    key = ".".join(part for part in (where, full_key) if part)
+    first = str(error).splitlines()[0]
+    return f"{key}: {first}" if key else first
+
+
+def _positive(config: Any, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")

@@ -1,0 +1,243 @@
+"""Plots of runs. Nothing needs a display; the colours can be told apart by the colour-blind."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mmrl.report import BERNOULLI, Summary
+
+# Okabe and Ito's palette without yellow, which is too light for lines.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+REWARD = "mean reward per step"
+_STYLE = {
+    "figure.dpi": 150,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+}
+
+
+def robustness_figure(
+    summaries: Sequence[Summary],
+    *,
+    title: str,
+    reference: Mapping[str, float] | None = None,
+) -> Figure:
+    """Reward for every subset of sensors, and against the rate at which sensors fail at random.
+
+    Args:
+        summaries: Of any number of agents; see `mmrl.report.summarise`.
+        title: Above the plot.
+        reference: Mean reward per step of known policies by name, drawn as lines where they are
+            near the results and named in the margin where they are not.
+    """
+    subsets = [s for s in summaries if s.condition != BERNOULLI]
+    rates = [s for s in summaries if s.condition == BERNOULLI]
+    agents = list(dict.fromkeys(s.agent for s in summaries))
+    with _style():
+        panels = [part for part in (subsets, rates) if part]
+        figure, axes = _figure(len(panels), widths=[1.0, 1.25][: len(panels)])
+        for axis, part in zip(axes, panels, strict=True):
+            draw = _draw_rates if part is rates else _draw_subsets
+            for index, agent in enumerate(agents):
+                draw(axis, [s for s in part if s.agent == agent], index, len(agents))
+        _share_limits(axes, summaries, reference or {})
+        axes[0].set_ylabel(f"{REWARD} (higher is better)")
+        if len(agents) > 1:
+            handles, labels = axes[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower center", ncols=len(agents))
+        figure.suptitle(title)
+    return figure
+
+
+def training_figure(
+    pretraining: Mapping[str, NDArray[np.float64]],
+    rewards: Mapping[str, NDArray[np.float64]],
+    *,
+    title: str,
+    reference: Mapping[str, float] | None = None,
+) -> Figure:
+    """How the losses of pretraining and the reward of the policy went.
+
+    Args:
+        pretraining: `step` and the terms of the loss by name, of the same length; may be empty.
+        rewards: `frames` and `reward_per_step` of finished episodes, of the same length.
+        title: Above the plot.
+        reference: As in `robustness_figure`.
+    """
+    with _style():
+        figure, axes = _figure(2 if pretraining else 1)
+        if pretraining:
+            _draw_losses(axes[0], pretraining)
+        axis = axes[-1]
+        frames, reward = rewards["frames"], rewards["reward_per_step"]
+        axis.plot(frames, reward, ".", color=COLOURS[0], alpha=0.35, markersize=4, label="episode")
+        smooth = _running_mean(reward, max(1, len(reward) // 20))
+        axis.plot(frames, smooth, color=COLOURS[1], linewidth=1.8, label="running mean")
+        for index, (name, value) in enumerate((reference or {}).items()):
+            _reference_line(axis, name, value, index)
+        axis.set(xlabel="environment frames", ylabel=REWARD, title="policy, while it explores")
+        axis.legend(loc="center right")
+        figure.suptitle(title)
+    return figure
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure as a PNG file's content."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor="white")
+    return buffer.getvalue()
+
+
+def to_pixels(figure: Figure) -> NDArray[np.uint8]:
+    """The figure as RGB, (height, width, 3)."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with rc_context(_STYLE):  # type: ignore[arg-type]
+        yield
+
+
+def _figure(panels: int, widths: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
+    # Not pyplot: it keeps every figure, and asks for a display.
+    figure = Figure(figsize=(1.4 + 4.4 * panels, 4.2), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False, width_ratios=widths or [1.0] * panels)
+    return figure, list(axes[0])
+
+
+def _draw_subsets(axis: Axes, part: Sequence[Summary], index: int, agents: int) -> None:
+    place = np.arange(len(part)) + (index - (agents - 1) / 2) * min(0.22, 0.7 / agents)
+    mean, low, high = _values(part)
+    colour = COLOURS[index % len(COLOURS)]
+    axis.errorbar(
+        place,
+        mean,
+        yerr=[np.maximum(mean - low, 0), np.maximum(high - mean, 0)],
+        fmt=MARKERS[index % len(MARKERS)],
+        color=colour,
+        markersize=7,
+        capsize=4,
+        linewidth=1.8,
+        label=part[0].agent if part else None,
+    )
+    if agents == 1:
+        for x, y in zip(place, mean, strict=True):
+            text = axis.annotate(
+                f"{y:.2f}", (float(x), float(y)), xytext=(9, 0), textcoords="offset points"
+            )
+            text.set_verticalalignment("center")
+    axis.set_xticks(np.arange(len(part)), [s.condition.replace("+", " +\n") for s in part])
+    axis.set_xlim(-0.6, len(part) - 0.4)
+    axis.grid(visible=False, axis="x")
+    axis.set(xlabel="working sensors", title="some sensors never work")
+
+
+def _draw_rates(axis: Axes, part: Sequence[Summary], index: int, agents: int) -> None:
+    part = sorted(part, key=lambda s: s.rate)
+    rate = np.array([100 * s.rate for s in part])
+    mean, low, high = _values(part)
+    colour = COLOURS[index % len(COLOURS)]
+    axis.fill_between(rate, low, high, color=colour, alpha=0.2, linewidth=0)
+    axis.plot(
+        rate,
+        mean,
+        color=colour,
+        marker=MARKERS[index % len(MARKERS)],
+        markersize=5,
+        linewidth=1.8,
+        label=part[0].agent if part else None,
+    )
+    axis.set(xlabel="steps at which a sensor is missing (%)", title="every sensor fails at random")
+
+
+def _draw_losses(axis: Axes, losses: Mapping[str, NDArray[np.float64]]) -> None:
+    names = [name for name in losses if name != "step"]
+    for index, name in enumerate(names):
+        values = losses[name]
+        window = max(1, len(values) // 50)
+        axis.plot(
+            losses["step"],
+            _running_mean(values, window),
+            color=COLOURS[index % len(COLOURS)],
+            linewidth=1.8 if name == "loss" else 1.2,
+            label="sum" if name == "loss" else name,
+        )
+    axis.set(xlabel="optimisation steps", ylabel="loss", title="encoder, pretraining")
+    axis.legend(loc="upper right")
+
+
+def _values(
+    part: Sequence[Summary],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    centre = [s.iqm if s.seeds > 1 else s.mean for s in part]
+    return np.array(centre), np.array([s.ci_low for s in part]), np.array([s.ci_high for s in part])
+
+
+def _share_limits(
+    axes: Sequence[Axes], summaries: Sequence[Summary], reference: Mapping[str, float]
+) -> None:
+    """One range for all panels; far-away references do not squeeze the results."""
+    low = min(min(s.ci_low, s.mean) for s in summaries)
+    high = max(max(s.ci_high, s.mean) for s in summaries)
+    reach = max(high - low, 0.15 * abs(low), 1e-3)
+    near = [v for v in reference.values() if low - 2 * reach <= v <= high + 2 * reach]
+    low, high = min([low, *near]), max([high, *near])
+    margin = 0.12 * max(high - low, reach)
+    for axis in axes:
+        axis.set_ylim(low - margin, high + margin)
+        for index, (name, value) in enumerate(reference.items()):
+            if value in near:
+                _reference_line(axis, name, value, index)
+    if far := {name: value for name, value in reference.items() if value not in near}:
+        text = ", ".join(f"{name} {value:g}" for name, value in far.items())
+        axes[-1].text(
+            0.99,
+            0.02,
+            f"beyond the axis: {text}",
+            transform=axes[-1].transAxes,
+            ha="right",
+            fontsize=8,
+            color="#555555",
+        )
+
+
+def _reference_line(axis: Axes, name: str, value: float, index: int) -> None:
+    axis.axhline(value, color="#555555", linestyle=("--", ":", "-.")[index % 3], linewidth=1.2)
+    axis.annotate(
+        f"{name} {value:g}",
+        (1.0, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        color="#555555",
+    )
+
+
+def _running_mean(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """Mean of the last `window` values, of fewer at the start."""
+    sums = np.cumsum(np.insert(np.asarray(values, np.float64), 0, 0.0))
+    end = np.arange(1, len(values) + 1)
+    start = np.maximum(end - window, 0)
+    result: NDArray[np.float64] = (sums[end] - sums[start]) / (end - start)
+    return result

@@ -49,9 +49,7 @@ def save(method: Method, folder: Path | str, name: str = "encoder") -> None:
     write_atomically(folder / f"{name}.yaml", text.encode())
 
 
-def load(
-    folder: Path | str, name: str = "encoder", device: torch.device | str = "cpu"
-) -> Method:
+def load(folder: Path | str, name: str = "encoder", device: torch.device | str = "cpu") -> Method:
     """Builds a method from its description and fills in its weights.
 
     Args:
@@ -79,7 +77,9 @@ def load(
     try:
         weights = load_tensors(content)
     except SafetensorError as error:
-        raise CheckpointError(f"{path / name}.safetensors is no safetensors file: {error}") from error
+        raise CheckpointError(
+            f"{path / name}.safetensors is no safetensors file: {error}"
+        ) from error
     method = _build(description, path / f"{name}.yaml")
     try:
         method.load_state_dict(weights)

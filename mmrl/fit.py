@@ -19,7 +19,7 @@ from mmrl.data.arrays import ArrayData
 from mmrl.files import write_atomically
 from mmrl.methods.method import Method, Optimization
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +60,7 @@ class Modality:
     @classmethod
     def from_space(
         cls, space: spaces.Space[Any], kinds: Mapping[str, str] | None = None
-    ) -> tuple[Self, ...]:
+    ) -> tuple[Modality, ...]:
         """Reads the modalities of a Gymnasium Dict space, in the order of its keys.
 
         A `uint8` Box of two or three axes whose sides are at least 8 is an image; every other Box

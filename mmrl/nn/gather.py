@@ -34,5 +34,5 @@ def gather(local: Tensor) -> Tensor:
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return local
-    gathered: Tensor = _AllGather.apply(local)
+    gathered: Tensor = _AllGather.apply(local)  # type: ignore[no-untyped-call]
     return gathered

@@ -56,7 +56,7 @@ class ImageTrunk(Trunk):
         self.channels_last = sizes[2] < sizes[0]
         if self.channels_last:
             sizes = (sizes[2], sizes[0], sizes[1])
-        channels = _image_channels(min(sizes[1:])) if channels is None else channels
+        channels = _image_channels(max(sizes[1:])) if channels is None else channels
         layers: list[nn.Module] = []
         depth = sizes[0]
         for width in channels:

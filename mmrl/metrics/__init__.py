@@ -1,0 +1,1 @@
+"""Measures: of predictions, of representations, and their intervals over seeds."""

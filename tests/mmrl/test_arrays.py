@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmrl.data.arrays import ArrayData, BitImages
+from mmrl.modality import Modality
+
+MODALITIES = (Modality("image", (2, 9, 7), "image"), Modality("sound", (3,), "vector"))
+
+
+def binary(samples: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.integers(0, 2, (samples, 2, 9, 7)) * 255).astype(np.uint8)
+
+
+def data(samples: int = 20, seed: int = 0) -> ArrayData:
+    rng = np.random.default_rng(seed)
+    values = {"image": binary(samples, seed), "sound": rng.normal(size=(samples, 3))}
+    return ArrayData(values, MODALITIES, target=rng.normal(size=(samples, 2)))
+
+
+def test_two_valued_images_take_a_bit_per_pixel_and_come_back() -> None:
+    images, made = binary(20), data()
+    column = made.values["image"]
+    assert isinstance(column, BitImages)
+    assert column.nbytes == 20 * 16  # 126 pixels in 16 bytes
+    rows = np.array([3, 3, 19, 0])
+    assert np.array_equal(made.batch(rows).values["image"].numpy(), images[rows])
+    assert np.array_equal(column[:], images)
+
+
+def test_grey_images_stay_bytes() -> None:
+    images = binary(4)
+    images[0, 0, 0, 0] = 128
+    made = ArrayData({"image": images}, MODALITIES[:1])
+    assert isinstance(made.values["image"], np.ndarray)
+    assert np.array_equal(made.batch(np.arange(4)).values["image"].numpy(), images)
+
+
+def test_readings_are_kept_in_single_precision() -> None:
+    assert data().batch(np.arange(2)).values["sound"].numpy().dtype == np.float32
+
+
+def test_nan_and_inf_make_a_sample_unavailable() -> None:
+    sound = np.zeros((4, 3))
+    sound[1, 0], sound[3, 2] = np.nan, np.inf
+    made = ArrayData({"sound": sound}, MODALITIES[1:])
+    assert made.available[:, 0].tolist() == [True, False, True, False]
+
+
+def test_saving_and_loading_is_the_identity(tmp_path: Path) -> None:
+    made = data()
+    made.available[2, 1] = False
+    made.save(tmp_path / "data.npz")
+    loaded = ArrayData.load(tmp_path / "data.npz")
+    assert loaded.modalities == MODALITIES
+    assert np.array_equal(loaded.available, made.available)
+    assert loaded.target is not None
+    assert made.target is not None
+    assert np.array_equal(loaded.target, made.target)
+    for name in ("image", "sound"):
+        assert np.array_equal(loaded.values[name][:], made.values[name][:])
+
+
+@pytest.mark.parametrize("content", [b"", b"words", b"PK\x03\x04 cut"])
+def test_foreign_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "data.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="damaged or no data set"):
+        ArrayData.load(path)
+
+
+def test_a_pickle_inside_is_never_opened(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, modalities=np.array([object()], dtype=object))
+    with pytest.raises(ValueError, match="damaged or no data set"):
+        ArrayData.load(path)
+
+
+def test_parts_and_subsets() -> None:
+    parts = [data(5, seed=1), data(6, seed=2)]
+    whole = ArrayData.concatenate(parts)
+    assert len(whole) == 11
+    part = whole.subset(np.arange(5, 11))
+    for name in ("image", "sound"):
+        assert np.array_equal(part.values[name][:], parts[1].values[name][:])
+    assert part.target is not None
+    assert np.array_equal(part.target, parts[1].target)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="all of the same modalities"):
+        ArrayData.concatenate([whole, ArrayData({"image": binary(3)}, MODALITIES[:1])])
+
+
+def test_arrays_that_do_not_fit_are_refused() -> None:
+    images, sound = binary(4), np.zeros((4, 3))
+    with pytest.raises(ValueError, match=r"values are given for \['image'\], the modalities are"):
+        ArrayData({"image": images}, MODALITIES)
+    with pytest.raises(ValueError, match=r"'sound' has values of shape \(4, 2\)"):
+        ArrayData({"image": images, "sound": sound[:, :2]}, MODALITIES)
+    with pytest.raises(ValueError, match="differ in samples"):
+        ArrayData({"image": images[:3], "sound": sound}, MODALITIES)
+    with pytest.raises(ValueError, match=r"available has shape \(3, 2\)"):
+        ArrayData({"image": images, "sound": sound}, MODALITIES, np.ones((3, 2), bool))
+    with pytest.raises(ValueError, match="4 samples have 3 targets"):
+        ArrayData({"image": images, "sound": sound}, MODALITIES, target=np.zeros(3))

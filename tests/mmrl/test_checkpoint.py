@@ -1,0 +1,125 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from mmrl.checkpoint import CheckpointError, load, save
+from mmrl.files import write_atomically
+from mmrl.methods.gmc import GMC, GMCConfig
+from mmrl.modality import Modality
+
+MODALITIES = (Modality("image", (1, 8, 8), "image"), Modality("sound", (6,), "vector"))
+CONFIG = GMCConfig(latent_dim=5, head=(16, 8), trunks={"image": {"channels": (4,)}})
+
+
+def gmc() -> GMC:
+    torch.manual_seed(0)
+    method = GMC(MODALITIES, CONFIG)
+    sound = torch.randn(20, 6) * 3 + 1
+    method.fit_inputs({"sound": sound}, torch.ones(20, 2, dtype=torch.bool))
+    return method.eval()
+
+
+def test_loading_gives_the_same_method(tmp_path: Path) -> None:
+    saved = gmc()
+    save(saved, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["encoder.safetensors", "encoder.yaml"]
+    for place in (tmp_path, tmp_path / "encoder.yaml", tmp_path / "encoder.safetensors"):
+        loaded = load(place)
+        assert isinstance(loaded, GMC)
+        assert loaded.config == CONFIG
+        assert loaded.modalities == MODALITIES
+        assert not loaded.training
+        values = {"image": torch.rand(3, 1, 8, 8), "sound": torch.randn(3, 6)}
+        mask = torch.tensor([[True, True], [True, False], [False, True]])
+        assert torch.equal(loaded.encode(values, mask), saved.encode(values, mask))
+
+
+def test_the_description_is_readable(tmp_path: Path) -> None:
+    save(gmc(), tmp_path, name="other")
+    description = yaml.safe_load((tmp_path / "other.yaml").read_text())
+    assert description["method"] == "gmc"
+    assert description["modalities"][0] == {"name": "image", "shape": [1, 8, 8], "kind": "image"}
+    assert description["config"]["head"] == [16, 8]
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(CheckpointError, match=r"no checkpoint at .*encoder.yaml; .*notes.txt"):
+        load(tmp_path)
+    save(gmc(), tmp_path)
+    (tmp_path / "encoder.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"no checkpoint at .*encoder.safetensors"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("cut", [0, 10, -1])
+def test_damaged_weights_are_refused(tmp_path: Path, cut: int) -> None:
+    save(gmc(), tmp_path)
+    path = tmp_path / "encoder.safetensors"
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(CheckpointError, match="damaged or belongs to another"):
+        load(tmp_path)
+
+
+def change(folder: Path, **entries: object) -> None:
+    path = folder / "encoder.yaml"
+    description = yaml.safe_load(path.read_text()) | entries
+    path.write_text(yaml.safe_dump({k: v for k, v in description.items() if v is not None}))
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"format": "other"}, "not a description of a method"),
+        ({"version": 99}, "version 99; this release reads 1"),
+        ({"method": "magic"}, r"wants the method 'magic'; known: \[.*'gmc'"),
+        ({"method": None}, "damaged: it has no method"),
+        ({"config": {"colour": 3}}, r"no setting \['colour'\]; known: \['latent_dim'"),
+        ({"config": {"latent_dim": 7}}, "the weights in .* do not fit"),
+        ({"modalities": [{"name": "image"}]}, "does not describe a 'gmc' method"),
+    ],
+)
+def test_foreign_descriptions_are_refused(
+    tmp_path: Path, entries: dict[str, object], message: str
+) -> None:
+    save(gmc(), tmp_path)
+    change(tmp_path, **entries)
+    with pytest.raises(CheckpointError, match=message):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{[", "just words", "\x00\x01"])
+def test_files_that_are_no_description_are_refused(tmp_path: Path, text: str) -> None:
+    save(gmc(), tmp_path)
+    (tmp_path / "encoder.yaml").write_text(text)
+    with pytest.raises(CheckpointError, match=r"encoder\.yaml is not"):
+        load(tmp_path)
+
+
+def test_a_description_cannot_run_code(tmp_path: Path) -> None:
+    save(gmc(), tmp_path)
+    marker = tmp_path / "ran"
+    (tmp_path / "encoder.yaml").write_text(f"!!python/object/apply:os.mkdir ['{marker}']\n")
+    with pytest.raises(CheckpointError, match="not readable YAML"):
+        load(tmp_path)
+    assert not marker.exists()
+
+
+def test_a_full_disk_keeps_the_earlier_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.bin"
+    write_atomically(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"could not write .*x\.bin \(No space left on device\)"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.bin"]

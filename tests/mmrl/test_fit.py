@@ -1,0 +1,166 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmrl.data.arrays import ArrayData, Column
+from mmrl.fit import FitConfig, fit, sample_order
+from mmrl.methods.gmc import GMC
+from mmrl.modality import Modality
+
+MODALITIES = (Modality("image", (1, 8, 8), "image"), Modality("sound", (6,), "vector"))
+
+
+def data(samples: int = 200) -> ArrayData:
+    """Both modalities show the same two hidden numbers."""
+    rng = np.random.default_rng(0)
+    hidden = rng.uniform(-1, 1, (samples, 2))
+    pixels = 127 * (1 + np.tanh(hidden @ rng.normal(size=(2, 64))))
+    values: dict[str, Column] = {
+        "image": pixels.astype(np.uint8).reshape(-1, 1, 8, 8),
+        "sound": (hidden @ rng.normal(size=(2, 6)) * 5 + 100).astype(np.float32),
+    }
+    return ArrayData(values, MODALITIES)
+
+
+def gmc() -> GMC:
+    torch.manual_seed(0)
+    return GMC(MODALITIES)
+
+
+def config(**settings: object) -> FitConfig:
+    base = {"steps": 40, "batch_size": 32, "lr": 3e-3, "accelerator": "cpu"}
+    return FitConfig(**(base | settings))  # type: ignore[arg-type]
+
+
+def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_training_lowers_the_loss(schedule: str, optimizer: str) -> None:
+    losses: list[float] = []
+    lr = 0.3 if optimizer == "sgd" else 3e-3
+    method = gmc()
+    settings = config(schedule=schedule, optimizer=optimizer, lr=lr)
+    result = fit(
+        method, data(), settings, seed=0, on_step=lambda _, terms: losses.append(terms["loss"])
+    )
+    assert len(losses) == result.steps == 40
+    assert np.mean(losses[-5:]) < (0.995 if optimizer == "sgd" else 0.97) * losses[0]
+    assert result.losses["loss"] == pytest.approx(np.mean(losses[-4:]))
+    assert not method.training
+    assert method.optimization is None
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    runs = [gmc() for _ in range(3)]
+    for method, seed in zip(runs, [0, 0, 1], strict=True):
+        fit(method, data(), config(steps=5), seed=seed)
+    assert same_weights(runs[0], runs[1])
+    assert not same_weights(runs[0], runs[2])
+
+
+def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    whole = gmc()
+    fit(whole, data(), config(), seed=0)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(step: int, _: Mapping[str, float]) -> None:
+        if step == 25:
+            raise Killed
+
+    state = tmp_path / "fit.pt"
+    with pytest.raises(Killed):
+        fit(gmc(), data(), config(save_every=0.0), seed=0, state=state, on_step=kill)
+    steps: list[int] = []
+    resumed = gmc()
+    fit(
+        resumed,
+        data(),
+        config(),
+        seed=0,
+        state=state,
+        on_step=lambda step, _: steps.append(step),
+    )
+    assert steps == list(range(25, 41))
+    assert same_weights(whole, resumed)
+    again: list[int] = []
+    fit(gmc(), data(), config(), seed=0, state=state, on_step=lambda step, _: again.append(step))
+    assert again == []
+
+
+def test_foreign_and_damaged_states_are_refused(tmp_path: Path) -> None:
+    state = tmp_path / "fit.pt"
+    fit(gmc(), data(), config(steps=2), seed=0, state=state)
+    with pytest.raises(ValueError, match="state of another training"):
+        fit(gmc(), data(), config(steps=3), seed=0, state=state)
+    state.write_bytes(state.read_bytes()[:-200])
+    with pytest.raises(ValueError, match="is damaged"):
+        fit(gmc(), data(), config(steps=2), seed=0, state=state)
+
+
+def test_an_exploding_loss_stops_the_training() -> None:
+    with pytest.raises(FloatingPointError, match="at step 2: lower lr"):
+        fit(gmc(), data(), config(optimizer="sgd", lr=1e30, schedule="constant"), seed=0)
+
+
+def test_every_epoch_visits_each_sample_once() -> None:
+    batches = list(sample_order(10, 5, seed=3, start=0, total=6))
+    for epoch in range(3):
+        visited = np.concatenate(batches[2 * epoch : 2 * epoch + 2])
+        assert sorted(visited) == list(range(10))
+    assert not np.array_equal(batches[0], batches[2])
+    for a, b in zip(batches[3:], sample_order(10, 5, seed=3, start=3, total=6), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_gradients_are_clipped() -> None:
+    free, clipped = gmc(), gmc()
+    before = torch.cat([p.detach().flatten() for p in free.parameters()])
+    for method, clip_norm in ((free, None), (clipped, 1e-3)):
+        settings = config(
+            steps=1, optimizer="sgd", lr=1.0, schedule="constant", clip_norm=clip_norm
+        )
+        fit(method, data(), settings, seed=0)
+    moved = [
+        float((torch.cat([p.detach().flatten() for p in m.parameters()]) - before).norm())
+        for m in (free, clipped)
+    ]
+    assert moved[0] > 2e-3
+    assert moved[1] == pytest.approx(1e-3, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 3}, "exactly one of steps and epochs"),
+        ({"steps": None}, "exactly one of steps and epochs"),
+        ({"steps": 0}, "must be positive"),
+        ({"batch_size": 1}, "batch_size at least 2"),
+        ({"optimizer": "newton"}, "optimizer is 'newton'; known"),
+        ({"schedule": "weekly"}, "schedule is 'weekly'; known"),
+        ({"lr": 0.0}, "lr must be positive"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config(**settings)
+
+
+def test_data_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="200 samples do not fill a batch of 500"):
+        fit(gmc(), data(), config(batch_size=500), seed=0)
+    with pytest.raises(ValueError, match="the method sees"):
+        fit(GMC(MODALITIES[:1]), data(), config(), seed=0)
+
+
+def test_epochs_are_whole_batches() -> None:
+    assert config(steps=None, epochs=500, batch_size=128).total_steps(18_000) == 70_000
+    assert config(steps=7).total_steps(18_000) == 7

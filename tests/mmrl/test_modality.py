@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from mmrl.modality import Batch, Modality, mark_missing
+
+IMAGE = Modality("image", (1, 8, 8), "image")
+SOUND = Modality("sound", (3,), "vector")
+
+
+def test_space_is_read_in_its_order_without_the_mask() -> None:
+    space = spaces.Dict(
+        {
+            "available": spaces.MultiBinary(3),
+            "camera": spaces.Box(0, 255, (64, 64, 3), np.uint8),
+            "joints": spaces.Box(-1, 1, (7,), np.float32),
+            "touch": spaces.MultiBinary(4),
+        }
+    )
+    found = Modality.from_space(space, kinds={"touch": "label"})
+    assert [(m.name, m.shape, m.kind) for m in found] == [
+        ("camera", (64, 64, 3), "image"),
+        ("joints", (7,), "vector"),
+        ("touch", (4,), "label"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "kind"),
+    [
+        ((60, 60), np.uint8, "image"),
+        ((2, 60, 60), np.uint8, "image"),
+        ((2, 3, 2), np.float32, "vector"),
+        ((3, 60, 60), np.float32, "vector"),
+        ((12,), np.uint8, "vector"),
+    ],
+)
+def test_kind_follows_from_type_and_shape(
+    shape: tuple[int, ...], dtype: type[np.generic], kind: str
+) -> None:
+    (modality,) = Modality.from_space(spaces.Dict({"x": spaces.Box(0, 1, shape, dtype)}))
+    assert modality.kind == kind
+
+
+def test_spaces_without_sensors_are_refused() -> None:
+    with pytest.raises(TypeError, match="expected a Dict observation space"):
+        Modality.from_space(spaces.Box(0, 1, (3,)))
+    with pytest.raises(TypeError, match="channel 'a' is a Discrete space"):
+        Modality.from_space(spaces.Dict({"a": spaces.Discrete(3)}))
+    with pytest.raises(ValueError, match="no sensor channel"):
+        Modality.from_space(spaces.Dict({"available": spaces.MultiBinary(1)}))
+    with pytest.raises(ValueError, match=r"kinds names \['b'\], but the channels are \['a'\]"):
+        Modality.from_space(spaces.Dict({"a": spaces.Box(0, 1, (3,))}), {"b": "image"})
+
+
+def test_malformed_modalities_are_refused() -> None:
+    with pytest.raises(ValueError, match="kind 'smell'; known kinds: image"):
+        Modality("x", (3,), "smell")
+    with pytest.raises(ValueError, match="cannot name a modality"):
+        Modality("available", (3,), "vector")
+    with pytest.raises(ValueError, match="shape of positive axes"):
+        Modality("x", (3, 0), "vector")
+
+
+def test_absent_none_nan_and_inf_are_missing() -> None:
+    sound = torch.ones(4, 3)
+    sound[1, 0], sound[2, 2] = torch.nan, -torch.inf
+    values, available = mark_missing({"sound": sound, "image": None}, None, [IMAGE, SOUND])
+    assert available.tolist() == [[False, True], [False, False], [False, False], [False, True]]
+    assert values["sound"].tolist() == [[1, 1, 1], [0, 0, 0], [0, 0, 0], [1, 1, 1]]
+    assert not values["image"].any()
+
+
+def test_the_mask_silences_values_and_keeps_their_type() -> None:
+    image = torch.full((2, 1, 8, 8), 255, dtype=torch.uint8)
+    mask = torch.tensor([[False], [True]])
+    values, available = mark_missing({"image": image}, mask, [IMAGE])
+    assert values["image"].dtype == torch.uint8
+    assert values["image"].flatten(1).sum(1).tolist() == [0, 64 * 255]
+    assert torch.equal(available, mask)
+
+
+def test_values_that_do_not_fit_are_refused() -> None:
+    sound = torch.ones(4, 3)
+    with pytest.raises(ValueError, match=r"unknown modalities \['smell'\]; known: \['sound'\]"):
+        mark_missing({"smell": sound}, None, [SOUND])
+    with pytest.raises(ValueError, match=r"'sound' has values of shape \(4, 2\), expected \(batch"):
+        mark_missing({"sound": sound[:, :2]}, None, [SOUND])
+    with pytest.raises(ValueError, match="no values at all"):
+        mark_missing({"sound": None}, None, [SOUND])
+    with pytest.raises(ValueError, match=r"available has shape \(4, 2\)"):
+        mark_missing({"sound": sound}, torch.ones(4, 2, dtype=torch.bool), [SOUND])
+    with pytest.raises(ValueError, match="differ in batch size"):
+        mark_missing({"sound": sound, "image": torch.zeros(3, 1, 8, 8)}, None, [IMAGE, SOUND])
+
+
+def test_batch_knows_its_length_and_moves() -> None:
+    batch = Batch({"sound": torch.ones(4, 3)}, torch.ones(4, 1, dtype=torch.bool), torch.arange(4))
+    moved = batch.to("cpu")
+    assert len(moved) == 4
+    assert moved.target is not None
+    assert torch.equal(moved.target, torch.arange(4))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mmrl.data.arrays import ArrayData
 from mmrl.modality import Modality
 
-CHUNK = 2048
+CHUNK = 1024
 """Samples that are held unpacked."""
 
 Policy = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]

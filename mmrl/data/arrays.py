@@ -8,12 +8,13 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mmrl.data.sequences import Sequences
 from mmrl.files import write_atomically
 from mmrl.modality import Batch, Modality
 
@@ -36,7 +37,7 @@ class BitImages:
         self.dtype = np.dtype(np.uint8)
 
     @classmethod
-    def pack(cls, images: NDArray[np.uint8]) -> Self:
+    def pack(cls, images: NDArray[np.uint8]) -> BitImages:
         """Packs images of which `is_two_valued` holds."""
         return cls(np.packbits(images.reshape(len(images), -1) > 0, axis=1), images.shape[1:])
 
@@ -55,12 +56,13 @@ class BitImages:
         return pixels.reshape(-1, *self.shape[1:])
 
 
-Column = NDArray[Any] | BitImages
+Column = NDArray[Any] | BitImages | Sequences
 
 
 def is_two_valued(values: NDArray[Any]) -> bool:
     """Whether all values are bytes, 0 or 255."""
-    return values.dtype == np.uint8 and bool(np.isin(values, (0, 255)).all())
+    # Bytes wrap: 0 and 255 alone become 1 and 0.
+    return values.dtype == np.uint8 and not bool((values + np.uint8(1) > 1).any())
 
 
 class ArrayData:
@@ -68,10 +70,11 @@ class ArrayData:
 
     Args:
         values: Array (samples, *modality.shape) by modality name: `uint8` images in 0..255,
-            floating values otherwise. Two-valued images are packed into bits.
+            any numbers otherwise, in their smallest type (batches are floating). Two-valued
+            images are packed into bits; sequences of different lengths come as `Sequences`.
         modalities: What the arrays are, in the order of the mask's columns.
         available: Mask (samples, modalities); by default everything is there. NaN and inf in a
-            sample of a modality make it unavailable.
+            sample of a modality make it unavailable, as an empty sequence does.
         target: Class indices (samples,) or regression targets (samples, outputs).
 
     Raises:
@@ -105,8 +108,11 @@ class ArrayData:
         columns = []
         for modality in self.modalities:
             column = self.values[modality.name]
-            if isinstance(column, np.ndarray) and column.dtype.kind == "f":
-                columns.append(np.isfinite(column).reshape(len(column), -1).all(axis=1))
+            if isinstance(column, Sequences):
+                columns.append(column.present())
+            elif isinstance(column, np.ndarray) and column.dtype.kind == "f":
+                finite: NDArray[np.bool_] = np.isfinite(column).reshape(len(column), -1)
+                columns.append(np.asarray(finite.all(axis=1)))
             else:
                 columns.append(np.ones(len(column), bool))
         return np.stack(columns, axis=1)
@@ -121,18 +127,24 @@ class ArrayData:
 
     def batch(self, rows: NDArray[np.intp]) -> Batch:
         """The samples at `rows` as tensors."""
-        values = {name: torch.from_numpy(column[rows]) for name, column in self.values.items()}
-        target = None if self.target is None else torch.from_numpy(self.target[rows])
+        values = {
+            m.name: torch.from_numpy(_raw(self.values[m.name][rows], m.kind))
+            for m in self.modalities
+        }
+        target = None if self.target is None else torch.from_numpy(_wide(self.target[rows]))
         return Batch(values, torch.from_numpy(self.available[rows]), target)
 
     def subset(self, rows: NDArray[np.intp]) -> ArrayData:
         """A data set of the samples at `rows`."""
-        values = {name: column[rows] for name, column in self.values.items()}
+        values: dict[str, Column] = {
+            name: column.take(rows) if isinstance(column, Sequences) else column[rows]
+            for name, column in self.values.items()
+        }
         target = None if self.target is None else self.target[rows]
         return ArrayData(values, self.modalities, self.available[rows], target)
 
     @classmethod
-    def concatenate(cls, parts: Sequence[ArrayData]) -> Self:
+    def concatenate(cls, parts: Sequence[ArrayData]) -> ArrayData:
         """One data set of the samples of several, which must have the same modalities.
 
         Raises:
@@ -151,10 +163,14 @@ class ArrayData:
         """Writes one compressed npz, atomically."""
         arrays: dict[str, NDArray[Any]] = {"available": self.available}
         for name, column in self.values.items():
-            packed = isinstance(column, BitImages)
-            arrays[f"{'bits' if packed else 'values'}/{name}"] = (
-                column.bits if isinstance(column, BitImages) else column
-            )
+            match column:
+                case BitImages():
+                    arrays[f"bits/{name}"] = column.bits
+                case Sequences():
+                    arrays[f"values/{name}"] = column.values
+                    arrays[f"offsets/{name}"] = column.offsets
+                case _:
+                    arrays[f"values/{name}"] = column
         if self.target is not None:
             arrays["target"] = self.target
         description = json.dumps([asdict(m) for m in self.modalities])
@@ -164,7 +180,7 @@ class ArrayData:
         write_atomically(Path(path), buffer.getvalue())
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
+    def load(cls, path: Path | str) -> ArrayData:
         """Reads what `save` wrote.
 
         Raises:
@@ -172,32 +188,46 @@ class ArrayData:
             FileNotFoundError: There is none.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
             described = json.loads(arrays.pop("modalities").tobytes())
             modalities = [Modality(m["name"], tuple(m["shape"]), m["kind"]) for m in described]
-            values: dict[str, Column] = {}
-            for modality in modalities:
-                bits = arrays.get(f"bits/{modality.name}")
-                plain = arrays.get(f"values/{modality.name}")
-                values[modality.name] = (
-                    BitImages(bits, modality.shape) if bits is not None else _given(plain)
-                )
+            values = {m.name: _stored(arrays, m) for m in modalities}
             return cls(values, modalities, arrays["available"], arrays.get("target"))
         except (zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError) as error:
-            raise ValueError(f"{path} is damaged or no data set of this package: {error}") from error
+            raise ValueError(
+                f"{path} is damaged or no data set of this package: {error}"
+            ) from error
 
 
-def _given(column: NDArray[Any] | None) -> NDArray[Any]:
-    if column is None:
-        raise KeyError("a modality without values")
-    return column
+def _stored(arrays: Mapping[str, NDArray[Any]], modality: Modality) -> Column:
+    name = modality.name
+    if f"bits/{name}" in arrays:
+        return BitImages(arrays[f"bits/{name}"], modality.shape)
+    if f"offsets/{name}" in arrays:
+        return Sequences(arrays[f"values/{name}"], arrays[f"offsets/{name}"], modality.shape[0])
+    return arrays[f"values/{name}"]
+
+
+def _raw(values: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Bytes stay bytes in images only: elsewhere they are numbers, not brightness."""
+    if values.dtype == np.float32 or (kind == "image" and values.dtype == np.uint8):
+        return values
+    return values.astype(np.float32)
+
+
+def _wide(target: NDArray[Any]) -> NDArray[Any]:
+    """Class indices in the type that losses take."""
+    return target if target.dtype.kind == "f" else target.astype(np.int64)
 
 
 def _concatenate(columns: Sequence[Column]) -> Column:
     bits = [column.bits for column in columns if isinstance(column, BitImages)]
     if len(bits) == len(columns):
         return BitImages(np.concatenate(bits), tuple(columns[0].shape[1:]))
+    sequences = [column for column in columns if isinstance(column, Sequences)]
+    if len(sequences) == len(columns):
+        return Sequences.concatenate(sequences)
     return np.concatenate([column[:] for column in columns])
 
 
@@ -222,4 +252,6 @@ def _check_columns(values: Mapping[str, Column], modalities: Sequence[Modality])
                 f"{', '.join(map(str, modality.shape))})"
             )
     if len({len(column) for column in values.values()}) > 1:
-        raise ValueError(f"modalities differ in samples: { {k: len(v) for k, v in values.items()} }")
+        raise ValueError(
+            f"modalities differ in samples: { {k: len(v) for k, v in values.items()} }"
+        )

@@ -1,0 +1,243 @@
+"""Bring your own data: one npz file, or a folder of npy files, of a simple layout.
+
+The layout stands in docs/data.md; `python -m mmrl.data check FILE` says what it sees in one.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmrl.data.arrays import ArrayData, Column
+from mmrl.data.dataset import SPLITS, DataError, DataSet, check_target, count_outputs, split_off
+from mmrl.data.sequences import Sequences
+from mmrl.modality import AVAILABLE, KINDS, MIN_IMAGE_SIDE, Modality
+
+TARGET = "target"
+VALID_SHARE = 0.1
+Arrays = dict[str, NDArray[Any]]
+
+LAYOUT = (
+    "expected arrays <split>/<modality> and <split>/target, with the splits train, test and "
+    "optionally valid; sequences of different lengths are <split>/<modality>/values and "
+    "<split>/<modality>/offsets"
+)
+
+
+def load_file(
+    path: Path | str,
+    *,
+    kinds: Mapping[str, str] | None = None,
+    steps: Mapping[str, int] | None = None,
+    valid_share: float = VALID_SHARE,
+    seed: int = 0,
+) -> DataSet:
+    """Loads a data set of one's own.
+
+    Args:
+        path: An npz file, or a folder of npy files.
+        kinds: Kind by modality, for what the file does not say and its shape does not show.
+        steps: Length by modality to which sequences of different lengths are cut or padded; by
+            default that of the longest in training.
+        valid_share: Share of the training samples that becomes the validation split where the file
+            has none, stratified by class.
+        seed: Of that split.
+
+    Raises:
+        DataError: Nothing there, a damaged file, another layout, or parts that do not fit.
+    """
+    path = Path(path)
+    raw = parse(read_arrays(path), kinds or {}, steps or {})
+    splits = dict(raw.splits)
+    if "valid" not in splits:
+        train = splits["train"]
+        assert train.target is not None
+        rng = np.random.default_rng(np.random.SeedSequence([seed, SPLITS.index("valid")]))
+        stay, go = split_off(train.target, valid_share, rng)
+        splits["train"], splits["valid"] = train.subset(stay), train.subset(go)
+    return DataSet(
+        path.stem, splits["train"], splits["valid"], splits["test"], target_names=raw.target_names
+    )
+
+
+def read_arrays(path: Path) -> Arrays:
+    """All arrays of an npz file or of a folder of npy files, by name (`train/image`).
+
+    Raises:
+        DataError: Nothing there, no arrays in it, or a damaged file.
+    """
+    if path.is_dir():
+        files = sorted(path.rglob("*.npy"))
+        if not files:
+            raise DataError(f"{path} holds no npy file; {LAYOUT}")
+        return {f.relative_to(path).with_suffix("").as_posix(): _read_npy(f) for f in files}
+    if not path.is_file():
+        raise DataError(f"there is no file or folder {path}; {LAYOUT}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise DataError(f"{path} is a single array, not an npz file; {LAYOUT}")
+            return {name: file[name] for name in file.files}
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged or no npz file of plain arrays: {error}") from error
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (EOFError, OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged or no plain array: {error}") from error
+    return array
+
+
+@dataclass
+class Parsed:
+    """What a file holds, before a validation split is cut."""
+
+    splits: dict[str, ArrayData]
+    target_names: tuple[str, ...]
+    has_names: bool = False
+    unknown: list[str] = field(default_factory=list)
+
+
+def parse(
+    arrays: Arrays, kinds: Mapping[str, str] | None = None, steps: Mapping[str, int] | None = None
+) -> Parsed:
+    """Makes splits of the arrays of a file, without cutting a validation split.
+
+    Raises:
+        DataError: Another layout, or parts that do not fit each other.
+    """
+    stored = {
+        name.split("/")[1]: "".join(map(str, np.ravel(value)))
+        for name, value in arrays.items()
+        if name.startswith("kinds/") and name.count("/") == 1
+    } | dict(kinds or {})
+    columns = {split: _columns(arrays, split) for split in SPLITS}
+    if not columns["train"] or not columns["test"]:
+        raise DataError(f"the splits train and test are needed; {LAYOUT}; found {_some(arrays)}")
+    names = _names(arrays, columns["train"])
+    if unknown := sorted((set(stored) | set(steps or {})) - set(names)):
+        raise DataError(f"kinds or steps are given for {unknown}; the modalities are {names}")
+    modalities = _modalities(columns["train"], names, stored, steps or {})
+    splits = {s: _split(arrays, s, c, modalities) for s, c in columns.items() if c}
+    targets = [data.target for data in splits.values()]
+    outputs = max(count_outputs(target) for target in targets)
+    given = arrays.get("target_names")
+    target_names = (
+        tuple(map(str, range(outputs))) if given is None else tuple(map(str, np.atleast_1d(given)))
+    )
+    return Parsed(splits, target_names, given is not None, _unknown(arrays))
+
+
+def _columns(arrays: Arrays, split: str) -> dict[str, Column]:
+    columns: dict[str, Column] = {}
+    for key, values in arrays.items():
+        first, _, name = key.partition("/")
+        if first != split or name in ("", TARGET, AVAILABLE):
+            continue
+        if "/" not in name:
+            columns[name] = values
+        elif name.endswith("/values"):
+            name = name.removesuffix("/values")
+            offsets = arrays.get(f"{split}/{name}/offsets")
+            if offsets is None:
+                raise DataError(f"{key} has no {split}/{name}/offsets beside it")
+            try:
+                columns[name] = Sequences(values, offsets)
+            except ValueError as error:
+                raise DataError(f"{split}/{name}: {error}") from error
+    return columns
+
+
+def _names(arrays: Arrays, train: Mapping[str, Column]) -> list[str]:
+    if "modalities" not in arrays:
+        return list(train)
+    names = [str(name) for name in np.atleast_1d(arrays["modalities"])]
+    if sorted(names) != sorted(train):
+        raise DataError(f"'modalities' lists {names}, the training split has {sorted(train)}")
+    return names
+
+
+def _modalities(
+    train: Mapping[str, Column],
+    names: list[str],
+    kinds: Mapping[str, str],
+    steps: Mapping[str, int],
+) -> tuple[Modality, ...]:
+    modalities = []
+    for name in names:
+        column = train[name]
+        shape = tuple(column.shape[1:])
+        if name in steps:
+            if not isinstance(column, Sequences):
+                raise DataError(f"steps are given for {name}, whose samples all have one length")
+            shape = (steps[name], *shape[1:])
+        try:
+            modalities.append(Modality(name, shape or (1,), kinds.get(name, _guess(column))))
+        except ValueError as error:
+            raise DataError(f"{error}; known kinds: {', '.join(KINDS)}") from error
+    return tuple(modalities)
+
+
+def _guess(column: Column) -> str:
+    """Kind by type and shape; a spectrogram cannot be told from these."""
+    shape = column.shape[1:]
+    if isinstance(column, Sequences):
+        return "sequence" if len(shape) == 2 else "vector"
+    if column.dtype == np.uint8 and 2 <= len(shape) <= 3 and sorted(shape)[-2] >= MIN_IMAGE_SIDE:
+        return "image"
+    return "sequence" if len(shape) == 2 else "vector"
+
+
+def _split(
+    arrays: Arrays, split: str, columns: Mapping[str, Column], modalities: tuple[Modality, ...]
+) -> ArrayData:
+    names = [m.name for m in modalities]
+    if sorted(columns) != sorted(names):
+        raise DataError(f"split {split!r} has {sorted(columns)}, train has {sorted(names)}")
+    values = {m.name: _fit(split, columns[m.name], m) for m in modalities}
+    target = arrays.get(f"{split}/{TARGET}")
+    if target is not None and target.dtype.kind == "f":
+        target = target.reshape(len(target), -1).astype(np.float32)
+    check_target(split, target)
+    available = arrays.get(f"{split}/{AVAILABLE}")
+    if available is not None and not _is_mask(available):
+        raise DataError(f"{split}/{AVAILABLE} must be boolean or 0 and 1, got {available.dtype}")
+    try:
+        mask = None if available is None else available.astype(bool)
+        return ArrayData(values, modalities, mask, target)
+    except ValueError as error:
+        raise DataError(f"split {split!r}: {error}") from error
+
+
+def _fit(split: str, column: Column, modality: Modality) -> Column:
+    if column.dtype.kind not in "fiub":
+        raise DataError(f"{split}/{modality.name} must hold numbers, got {column.dtype}")
+    if isinstance(column, Sequences):
+        return column.with_steps(modality.shape[0])
+    if isinstance(column, np.ndarray) and column.ndim == 1:
+        return column[:, None]
+    return column
+
+
+def _is_mask(available: NDArray[Any]) -> bool:
+    return available.dtype.kind in "biu" and bool(np.isin(available, (0, 1)).all())
+
+
+def _unknown(arrays: Arrays) -> list[str]:
+    known = {"modalities", "target_names"}
+    return [k for k in arrays if k not in known and k.partition("/")[0] not in (*SPLITS, "kinds")]
+
+
+def _some(arrays: Arrays, most: int = 8) -> str:
+    names = list(arrays)
+    return ", ".join(names[:most]) + (" …" if len(names) > most else "") if names else "nothing"

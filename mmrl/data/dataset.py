@@ -1,0 +1,174 @@
+"""A data set for classification or regression: three splits of the same modalities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmrl.data.arrays import ArrayData
+from mmrl.modality import Modality
+
+SPLITS = ("train", "valid", "test")
+
+
+class DataError(ValueError):
+    """Data that are missing, damaged or not laid out as they have to be."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Training, validation and test samples.
+
+    Args:
+        name: What the set is called in tables.
+        train: What methods learn from.
+        valid: What stops them.
+        test: What they are scored on.
+        target_names: Names of the classes where targets are class indices, of the outputs where
+            they are numbers.
+
+    Raises:
+        DataError: The splits differ in modalities or kind of target, one has no targets, or class
+            indices and names do not fit.
+    """
+
+    name: str
+    train: ArrayData
+    valid: ArrayData
+    test: ArrayData
+    target_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for split in SPLITS:
+            data = self[split]
+            if data.modalities != self.train.modalities:
+                raise DataError(
+                    f"{self.name}: split {split!r} has the modalities {data.modalities}, train "
+                    f"has {self.train.modalities}"
+                )
+            check_target(f"{self.name}/{split}", data.target)
+            if _is_float(data.target) != _is_float(self.train.target):
+                raise DataError(
+                    f"{self.name}: targets are numbers in one split and class indices in another"
+                )
+            self._check_outputs(split, count_outputs(data.target))
+
+    def _check_outputs(self, split: str, outputs: int) -> None:
+        if self.is_regression and outputs != self.outputs:
+            raise DataError(
+                f"{self.name}/{split} has {outputs} targets per sample, but there are "
+                f"{self.outputs} target names"
+            )
+        if outputs > self.outputs:
+            raise DataError(
+                f"{self.name}/{split} has class {outputs - 1}, but there are only {self.outputs} "
+                "class names"
+            )
+
+    def __getitem__(self, split: str) -> ArrayData:
+        if split not in SPLITS:
+            raise KeyError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
+        data: ArrayData = getattr(self, split)
+        return data
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """What a sample consists of."""
+        return self.train.modalities
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether targets are numbers, (samples, outputs), instead of class indices (samples,)."""
+        return _is_float(self.train.target)
+
+    @property
+    def outputs(self) -> int:
+        """How many values a method predicts: classes, or numbers."""
+        return len(self.target_names)
+
+    def with_available(self, available: dict[str, NDArray[np.bool_]]) -> DataSet:
+        """The same samples with less available: masks (samples, modalities) by split."""
+        masked = {
+            split: ArrayData(
+                self[split].values,
+                self.modalities,
+                self[split].available & mask,
+                self[split].target,
+            )
+            for split, mask in available.items()
+        }
+        return replace(self, **masked)  # type: ignore[arg-type]  # splits by name
+
+
+def check_target(where: str, target: NDArray[Any] | None) -> None:
+    """Refuses targets that are neither class indices (samples,) nor numbers (samples, outputs).
+
+    Raises:
+        DataError: Saying which of them is wrong.
+    """
+    if target is None:
+        raise DataError(f"{where} has no targets")
+    if target.dtype.kind == "f":
+        if target.ndim != 2 or target.shape[1] < 1:
+            raise DataError(f"{where}: number targets must be (samples, outputs): {target.shape}")
+        if not np.isfinite(target).all():
+            rows = np.flatnonzero(~np.isfinite(target).all(axis=1))
+            raise DataError(f"{where}: the targets of samples {rows[:5].tolist()} are NaN or inf")
+    elif target.dtype.kind in "iu":
+        if target.ndim != 1:
+            raise DataError(f"{where}: class indices must be (samples,), got {target.shape}")
+        if len(target) and int(target.min()) < 0:
+            raise DataError(f"{where}: class indices count from 0, got {int(target.min())}")
+    else:
+        raise DataError(
+            f"{where}: targets must be whole numbers (classes) or floating (regression), got "
+            f"{target.dtype}"
+        )
+
+
+def count_outputs(target: NDArray[Any] | None) -> int:
+    """Classes up to the greatest index, or numbers per sample."""
+    assert target is not None
+    return target.shape[1] if _is_float(target) else int(target.max(initial=0)) + 1
+
+
+def _is_float(target: NDArray[Any] | None) -> bool:
+    return target is not None and target.dtype.kind == "f"
+
+
+def split_off(
+    target: NDArray[Any], share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows that stay and rows of a validation split, stratified by class.
+
+    Args:
+        target: Class indices (samples,); number targets are split at random.
+        share: Of every class, in (0, 1); of a class of two or more samples at least one goes and
+            at least one stays.
+        rng: Draws the rows.
+
+    Returns:
+        Rows that stay and rows that go, each rising.
+
+    Raises:
+        DataError: The share is no share, or nothing would be left on one side.
+
+    Example:
+        >>> stay, go = split_off(np.array([0, 0, 1, 1]), 0.5, np.random.default_rng(0))
+        >>> len(stay), len(go)
+        (2, 2)
+    """
+    if not 0 < share < 1:
+        raise DataError(f"the share of the validation split must be in (0, 1), got {share}")
+    strata = target if target.dtype.kind in "iu" else np.zeros(len(target), int)
+    gone = np.zeros(len(target), bool)
+    for stratum in np.unique(strata):
+        rows = rng.permutation(np.flatnonzero(strata == stratum))
+        take = int(np.clip(round(share * len(rows)), min(1, len(rows) - 1), max(len(rows) - 1, 0)))
+        gone[rows[:take]] = True
+    if gone.all() or not gone.any():
+        raise DataError(f"{len(target)} samples cannot be split into training and validation")
+    return np.flatnonzero(~gone), np.flatnonzero(gone)

@@ -1,8 +1,28 @@
 """Methods: ways to learn from modalities of which some may be missing."""
 
+from mmrl.methods.fusion_baselines import (
+    ConcatFusion,
+    LateFusion,
+    MeanFilling,
+    ModalityDropout,
+    SumFusion,
+    Unimodal,
+    ZeroFilling,
+)
 from mmrl.methods.gmc import GMC
 from mmrl.methods.method import Method
+from mmrl.methods.supervised import Supervised
 
-METHODS: dict[str, type[Method]] = {GMC.name: GMC}
+_ALL: tuple[type[Method], ...] = (
+    GMC,
+    Unimodal,
+    LateFusion,
+    SumFusion,
+    ConcatFusion,
+    ZeroFilling,
+    MeanFilling,
+    ModalityDropout,
+)
+METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
-__all__ = ["METHODS", "Method"]
+__all__ = ["METHODS", "Method", "Supervised"]

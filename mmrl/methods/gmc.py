@@ -78,6 +78,7 @@ class GMC(Method):
 
     name: ClassVar[str] = "gmc"
     Config: ClassVar[type[MethodConfig]] = GMCConfig
+    learns_from_incomplete: ClassVar[bool] = False
     config: GMCConfig
 
     def __init__(self, modalities: Sequence[Modality], config: GMCConfig | None = None) -> None:

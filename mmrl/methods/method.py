@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmrl.modality import Batch, Modality, mark_missing
@@ -33,6 +36,18 @@ class MethodConfig:
     standardize: bool = True
 
 
+@runtime_checkable
+class Samples(Protocol):
+    """The training data, for methods that look at more of it than one batch."""
+
+    @property
+    def available(self) -> NDArray[np.bool_]:
+        """Mask (samples, modalities)."""
+
+    def batch(self, rows: NDArray[np.intp]) -> Batch:
+        """The samples at `rows`."""
+
+
 class Optimization:
     """What an update needs from the training loop: losses, backward, clipping and a step.
 
@@ -41,6 +56,7 @@ class Optimization:
         module: The method as Fabric wrapped it, so that distributed training sees every forward.
         optimizer: The optimiser over the method's parameters, as Fabric wrapped it.
         clip_norm: Gradients are scaled down to this norm; None leaves them.
+        data: All that is trained on; None where the loop does not hand it out.
     """
 
     def __init__(
@@ -49,21 +65,42 @@ class Optimization:
         module: nn.Module,
         optimizer: torch.optim.Optimizer,
         clip_norm: float | None = None,
+        data: Samples | None = None,
     ) -> None:
         self.fabric = fabric
         self.module = module
         self.optimizer = optimizer
         self.clip_norm = clip_norm
+        self.data = data
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`Method.losses` at the configured precision and on all ranks."""
-        terms: dict[str, Tensor] = self.module.losses(batch)
-        return terms
+        return cast(Method, self.module).losses(batch)
 
     def minimize(self, loss: Tensor) -> None:
         """One step down the gradient of `loss`."""
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
+        self.step()
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The configured precision, for what an update computes outside of `losses`."""
+        return self.fabric.autocast()
+
+    def descend(self, gradients: Iterable[tuple[nn.Parameter, Tensor | None]]) -> None:
+        """One step along gradients that the method made itself.
+
+        They are averaged over the ranks; parameters without one stay where they are.
+
+        Args:
+            gradients: Parameters with their gradients, in the same order on every rank.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        for parameter, gradient in gradients:
+            if self.fabric.world_size > 1:
+                local = torch.zeros_like(parameter) if gradient is None else gradient
+                gradient = self.fabric.all_reduce(local, reduce_op="mean")  # type: ignore[assignment]
+            parameter.grad = gradient
         self.step()
 
     def step(self) -> None:
@@ -89,6 +126,8 @@ class Method(nn.Module, ABC):
 
     name: ClassVar[str]
     Config: ClassVar[type[MethodConfig]]
+    learns_from_incomplete: ClassVar[bool] = True
+    """Whether training samples may lack modalities; if not, leave such samples out."""
 
     def __init__(self, modalities: Sequence[Modality], config: MethodConfig | None = None) -> None:
         super().__init__()
@@ -198,7 +237,7 @@ class Method(nn.Module, ABC):
     @classmethod
     def from_description(
         cls, modalities: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
-    ) -> Self:
+    ) -> Method:
         """Builds the method that `describe` described, with fresh weights.
 
         Raises:
@@ -219,4 +258,6 @@ def _plain(value: Any) -> Any:
 
 
 def _tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _tuples(item) for key, item in value.items()}
     return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,192 @@
+"""Methods that predict a target: classes or real numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mmrl.losses import nt_xent
+from mmrl.methods.method import Method, MethodConfig
+from mmrl.modality import Batch, Modality, mark_missing
+
+TASKS = ("classification", "regression")
+
+
+@dataclass(frozen=True)
+class SupervisedConfig(MethodConfig):
+    """Settings of every method that predicts a target.
+
+    Args:
+        outputs: Classes, or regression targets.
+        task: `classification` (cross-entropy) or `regression` (mean absolute error, as the
+            papers on sentiment have it).
+        trunks: Options of the trunk network by modality name (see `mmrl.nn.trunks`).
+        contrastive_weight: Weight of GMC's loss between the representation of all that is
+            available of a sample and those of its single modalities; 0 leaves it out.
+        contrastive_temperature: Of that loss.
+    """
+
+    outputs: int = 10
+    task: str = "classification"
+    trunks: dict[str, Any] = field(default_factory=dict)
+    contrastive_weight: float = 0.0
+    contrastive_temperature: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise ValueError(f"task is {self.task!r}; known: {', '.join(TASKS)}")
+        least = 2 if self.task == "classification" else 1
+        if self.outputs < least or self.latent_dim < 1:
+            raise ValueError(
+                f"{self.task} needs at least {least} outputs and 1 latent dimension, got "
+                f"{self.outputs} and {self.latent_dim}"
+            )
+        if self.contrastive_weight < 0 or not self.contrastive_temperature > 0:
+            raise ValueError(
+                "contrastive_weight must not be negative and contrastive_temperature must be "
+                f"positive, got {self.contrastive_weight} and {self.contrastive_temperature}"
+            )
+
+
+class Supervised(Method, ABC):
+    """A method that learns to predict a target from any subset of its modalities.
+
+    A subclass implements `_encode`, `_predict` and `terms`.
+
+    Args:
+        modalities: What it sees.
+        config: Its settings; the defaults where None.
+
+    Raises:
+        ValueError: `config.trunks` names a modality that is not there.
+    """
+
+    Config: ClassVar[type[MethodConfig]] = SupervisedConfig
+    config: SupervisedConfig
+
+    def __init__(self, modalities: Sequence[Modality], config: MethodConfig | None = None) -> None:
+        super().__init__(modalities, config)
+        if unknown := sorted(set(self.config.trunks) - set(self.names)):
+            raise ValueError(f"trunks names {unknown}; the modalities are {list(self.names)}")
+
+    @property
+    def outputs(self) -> int:
+        """Classes, or regression targets."""
+        return self.config.outputs
+
+    def predict(
+        self,
+        values: Mapping[str, Tensor | None],
+        available: Bool[Tensor, "batch modalities"] | None = None,
+    ) -> Float[Tensor, "batch outputs"]:
+        """Logits of the classes, or predicted targets.
+
+        Args:
+            values: Raw values by modality name, as `encode` takes them.
+            available: Mask; None means that all that is given is available.
+
+        Returns:
+            One row per sample; zeros (all classes alike) where nothing is available.
+
+        Raises:
+            ValueError: Unknown modalities or shapes that do not fit.
+        """
+        clean, mask = mark_missing(values, available, self.modalities)
+        return self._predict(self.scale(clean), mask) * mask.any(dim=1, keepdim=True)
+
+    @abstractmethod
+    def _predict(
+        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
+    ) -> Float[Tensor, "batch outputs"]:
+        """`predict` on clean, scaled inputs; rows without any modality may be anything finite."""
+
+    @abstractmethod
+    def terms(
+        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor
+    ) -> dict[str, Tensor]:
+        """Named, weighted terms of the loss on samples that have at least one modality."""
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The method's terms, the contrastive one where it is asked for, and their sum.
+
+        Raises:
+            ValueError: The batch has no target, or one that does not fit the task.
+        """
+        inputs, available, y = self.labelled(batch)
+        terms = self.terms(inputs, available, y)
+        if self.config.contrastive_weight:
+            terms["contrastive"] = self.contrastive(inputs, available)
+        return {"loss": torch.stack(list(terms.values())).sum(), **terms}
+
+    def labelled(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Clean, scaled inputs, mask and target of the samples that have at least one modality.
+
+        Raises:
+            ValueError: The batch has no target, or one that does not fit the task.
+        """
+        y = self._checked_target(batch)
+        inputs, available = self.prepare(batch)
+        rows = available.any(dim=1)
+        if not bool(rows.all()):
+            inputs = {name: value[rows] for name, value in inputs.items()}
+            available, y = available[rows], y[rows]
+        return inputs, available, y
+
+    def _checked_target(self, batch: Batch) -> Tensor:
+        y = batch.target
+        if y is None:
+            raise ValueError(f"{self.name} learns from targets, and this batch has none")
+        if self.config.task == "regression":
+            y = y.reshape(len(y), -1).float()
+            if y.shape[1] != self.outputs:
+                raise ValueError(f"expected {self.outputs} targets a sample, got {y.shape[1]}")
+            return y
+        if y.is_floating_point() or y.dim() != 1:
+            raise ValueError(
+                "classification wants integer class indices of shape (batch,), got "
+                f"{y.dtype} of shape {tuple(y.shape)}; for real targets set task=regression"
+            )
+        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < self.outputs:
+            raise ValueError(
+                f"classes must lie in 0..{self.outputs - 1}, got {int(y.min())}..{int(y.max())}"
+            )
+        return y.long()
+
+    def task_loss(self, prediction: Tensor, y: Tensor) -> Float[Tensor, ""]:
+        """Cross-entropy, or mean absolute error; zero on no samples."""
+        if not len(y):
+            return prediction.sum() * 0.0
+        if self.config.task == "regression":
+            return F.l1_loss(prediction.float(), y)
+        return F.cross_entropy(prediction.float(), y)
+
+    def contrastive(
+        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
+    ) -> Float[Tensor, ""]:
+        """GMC's loss on this method's representations, weighted.
+
+        For each modality, the normalised temperature-scaled cross-entropy between a sample seen
+        whole and seen through that modality alone, over samples with that modality and another.
+        """
+        several = available.sum(dim=1) >= 2
+        whole = F.normalize(self._encode(inputs, available), dim=1)
+        total = whole.sum() * 0.0
+        for i, name in enumerate(self.names):
+            rows = (available[:, i] & several).nonzero().squeeze(1)
+            if len(rows) < 2:
+                continue
+            alone = torch.zeros_like(available[rows])
+            alone[:, i] = True
+            view = {
+                n: x[rows] if n == name else torch.zeros_like(x[rows]) for n, x in inputs.items()
+            }
+            z = F.normalize(self._encode(view, alone), dim=1)
+            total = total + nt_xent(whole[rows], z, self.config.contrastive_temperature)
+        return self.config.contrastive_weight * total

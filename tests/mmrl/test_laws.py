@@ -1,0 +1,48 @@
+"""Every method obeys every law. A new method is covered by one line in CASES."""
+
+from collections.abc import Callable
+
+import pytest
+
+from mmrl.methods import METHODS, Method
+from mmrl.methods.method import MethodConfig
+from mmrl.modality import Modality
+from mmrl.testing import LAWS, Subject, fitting_data
+
+MODALITIES = [
+    Modality("image", (1, 8, 8), "image"),
+    Modality("sound", (2, 3), "vector"),
+    Modality("pen", (4, 2), "sequence"),
+]
+TRUNKS = {"image": {"channels": [4]}, "sound": {"hidden": [8]}, "pen": {"hidden": 4}}
+FUSION = {"latent_dim": 6, "outputs": 3, "trunks": TRUNKS}
+CASES = {
+    "gmc": {"latent_dim": 6, "common_dim": 8, "head": (8,), "trunks": TRUNKS},
+    "unimodal": {**FUSION, "modality": "sound"},
+    "late_fusion": FUSION,
+    "sum": FUSION,
+    "concat": {**FUSION, "contrastive_weight": 0.1},
+    "zero_filling": {**FUSION, "task": "regression", "outputs": 2},
+    "mean_filling": FUSION,
+    "modality_dropout": FUSION,
+}
+
+
+def subject(name: str) -> Subject:
+    settings = CASES[name]
+
+    def build() -> Method:
+        config: MethodConfig = METHODS[name].Config(**settings)  # type: ignore[arg-type]
+        return METHODS[name](MODALITIES, config)
+
+    return Subject(build, fitting_data(build()), updates=25)
+
+
+def test_no_method_is_left_out() -> None:
+    assert set(CASES) == set(METHODS)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("name", CASES)
+def test_law(name: str, law: Callable[[Subject], None]) -> None:
+    law(subject(name))

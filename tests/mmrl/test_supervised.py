@@ -1,0 +1,114 @@
+"""Targets, losses and the contrastive term of methods that predict."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mmrl.methods.fusion_baselines import ConcatFusion
+from mmrl.methods.supervised import SupervisedConfig
+from mmrl.modality import Batch, Modality
+
+A, B = Modality("a", (2,), "vector"), Modality("b", (3,), "vector")
+
+
+def method(**settings: object) -> ConcatFusion:
+    torch.manual_seed(0)
+    trunks = {"a": {"hidden": [4]}, "b": {"hidden": [4]}}
+    config = SupervisedConfig(latent_dim=5, trunks=trunks, **settings)  # type: ignore[arg-type]
+    return ConcatFusion([A, B], config)
+
+
+def batch(target: Tensor | None, available: list[list[int]]) -> Batch:
+    torch.manual_seed(1)
+    mask = torch.tensor(available, dtype=torch.bool)
+    values = {"a": torch.randn(len(mask), 2), "b": torch.randn(len(mask), 3)}
+    return Batch(values, mask, target)
+
+
+def test_classification_is_cross_entropy_over_samples_with_something() -> None:
+    model = method(outputs=3)
+    data = batch(torch.tensor([2, 0, 1]), [[1, 1], [0, 1], [0, 0]])
+    logits = model.predict(data.values, data.available).detach().double().numpy()
+    expected = 0.0
+    for row, y in zip(logits[:2], [2, 0], strict=True):
+        expected -= row[y] - np.log(np.exp(row).sum())
+    assert model.losses(data)["loss"].item() == pytest.approx(expected / 2, rel=1e-5)
+
+
+def test_regression_is_the_mean_absolute_error() -> None:
+    model = method(outputs=1, task="regression")
+    y = torch.tensor([0.5, -2.0])
+    data = batch(y, [[1, 1], [1, 0]])
+    prediction = model.predict(data.values, data.available)[:, 0]
+    assert model.losses(data)["task"].item() == pytest.approx((prediction - y).abs().mean().item())
+
+
+def naive_nt_xent(joint: np.ndarray, positive: np.ndarray, temperature: float) -> float:
+    u = np.concatenate([joint, positive])
+    n, total = len(joint), 0.0
+    for i in range(2 * n):
+        others = [np.exp(u[i] @ u[j] / temperature) for j in range(2 * n) if j != i]
+        total -= u[i] @ u[(i + n) % (2 * n)] / temperature - np.log(sum(others))
+    return total / (2 * n)
+
+
+def test_contrastive_term_compares_whole_samples_with_single_modalities() -> None:
+    model = method(outputs=3, contrastive_weight=0.5, contrastive_temperature=0.2).double()
+    data = batch(torch.tensor([0, 1, 2, 0]), [[1, 1], [1, 1], [1, 1], [0, 1]])
+    data.values = {name: x.double() for name, x in data.values.items()}
+    three = {name: x[:3] for name, x in data.values.items()}
+
+    def unit(z: Tensor) -> np.ndarray:
+        array: np.ndarray = (z / z.norm(dim=1, keepdim=True)).detach().numpy()
+        return array
+
+    whole = unit(model.encode(three))
+    expected = 0.5 * sum(
+        naive_nt_xent(whole, unit(model.encode({name: three[name]})), 0.2) for name in ("a", "b")
+    )
+    terms = model.losses(data)
+    assert terms["contrastive"].item() == pytest.approx(expected, rel=1e-6)
+    assert terms["loss"].item() == pytest.approx((terms["task"] + terms["contrastive"]).item())
+
+
+def test_without_complete_samples_the_contrastive_term_is_zero() -> None:
+    model = method(outputs=3, contrastive_weight=1.0)
+    terms = model.losses(batch(torch.tensor([0, 1]), [[1, 0], [0, 1]]))
+    assert terms["contrastive"].item() == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"task": "ranking"}, "task is 'ranking'; known: classification, regression"),
+        ({"outputs": 1}, "classification needs at least 2 outputs"),
+        ({"contrastive_weight": -1.0}, "contrastive_weight must not be negative"),
+        ({"contrastive_temperature": 0.0}, "contrastive_temperature must be positive"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SupervisedConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_trunks_of_unknown_modalities_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"trunks names \['c'\]; the modalities are \['a', 'b'\]"):
+        ConcatFusion([A, B], SupervisedConfig(trunks={"c": {}}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "target", "message"),
+    [
+        ({}, None, "learns from targets, and this batch has none"),
+        ({}, torch.tensor([0.0, 1.0]), "set task=regression"),
+        ({"outputs": 3}, torch.tensor([0, 3]), r"classes must lie in 0\.\.2, got 0\.\.3"),
+        ({"outputs": 3}, torch.tensor([-1, 2]), r"classes must lie in 0\.\.2, got -1\.\.2"),
+        ({"task": "regression", "outputs": 2}, torch.tensor([0.0, 1.0]), "expected 2 targets"),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused(
+    settings: dict[str, object], target: Tensor | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        method(**settings).losses(batch(target, [[1, 1], [1, 1]]))

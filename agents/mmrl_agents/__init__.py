@@ -1,0 +1,1 @@
+"""Stable-Baselines3 on encoders that live with missing sensors."""

@@ -1,0 +1,192 @@
+"""What an agent is built from: plain settings, checked before any work."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from torch import nn
+
+from mmrl_agents.noise import NoiseConfig
+from mmrl_agents.paper_ddpg import PaperDDPGPolicy
+
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
+    "ddpg": DDPG,
+    "td3": TD3,
+    "sac": SAC,
+    "ppo": PPO,
+    "a2c": A2C,
+}
+RECURRENT = "recurrent_ppo"
+"""In the extra `contrib`, imported on use."""
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "leaky_relu": nn.LeakyReLU,
+}
+ACTION_RULES = ("scaled", "paper")
+INITIALIZATIONS = ("default", "xavier_uniform")
+SCHEDULES = ("constant", "linear")
+AUTO = "auto"
+
+NOT_IN_ARGUMENTS = {
+    "action_noise",
+    "device",
+    "env",
+    "policy",
+    "policy_kwargs",
+    "replay_buffer_class",
+    "rollout_buffer_class",
+    "seed",
+    "tensorboard_log",
+}
+"""Constructor arguments of algorithms that are set elsewhere, or are no plain data."""
+
+NOT_IN_POLICY_KWARGS = {
+    "action_space",
+    "activation_fn",
+    "features_extractor_class",
+    "features_extractor_kwargs",
+    "lr_schedule",
+    "observation_space",
+    "optimizer_class",
+    "use_sde",
+}
+"""The same of policies."""
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """A Stable-Baselines3 agent.
+
+    Args:
+        algorithm: `sac`, `td3`, `ddpg`, `ppo`, `a2c`, or `recurrent_ppo` (extra `contrib`).
+        frames: Environment steps of the training, all environments together.
+        n_envs: Environments that are stepped at once.
+        policy: A name that the algorithm knows, or `PaperDDPGPolicy` (ddpg, td3); `auto`: an MLP
+            on latents, the multi-input policy on Dict observations.
+        policy_kwargs: `net_arch`, `activation` (by name), and what else the policy class takes.
+        arguments: What the algorithm's constructor takes, e.g. `learning_rate`, `gamma`.
+        noise: Exploration noise of off-policy algorithms.
+        learning_rate_schedule: `constant`, or `linear`: to zero at the last frame.
+        initialization: `default`, or `xavier_uniform` weights in the policy's linear layers.
+        action_rule: `scaled`: a policy's actions cover the environment's range. `paper`: see
+            `mmrl_agents.rules.UnitActions`.
+        terminal_time_limit: Whether a time limit counts as a true end; see
+            `mmrl_agents.rules.TerminalTimeLimit`.
+        finetune: Whether the policy's losses train the encoder as well, instead of learning on its
+            latents.
+
+    Raises:
+        ValueError: An unknown name or argument (the known ones are listed), or a bad value.
+        ImportError: The algorithm needs an extra that is not installed.
+
+    Example:
+        >>> AgentConfig(algorithm="sac", arguments={"gama": 0.98})
+        Traceback (most recent call last):
+        ValueError: unknown argument of sac: gama; known: batch_size, buffer_size, ent_coef, ...
+    """
+
+    algorithm: str = "sac"
+    frames: int = 15_000
+    n_envs: int = 1
+    policy: str = AUTO
+    policy_kwargs: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    learning_rate_schedule: str = "constant"
+    initialization: str = "default"
+    action_rule: str = "scaled"
+    terminal_time_limit: bool = False
+    finetune: bool = False
+
+    def __post_init__(self) -> None:
+        algorithm = algorithm_class(self.algorithm)
+        for name in ("frames", "n_envs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        _check_name("learning_rate_schedule", self.learning_rate_schedule, SCHEDULES)
+        _check_name("initialization", self.initialization, INITIALIZATIONS)
+        _check_name("action_rule", self.action_rule, ACTION_RULES)
+        _check_name("policy", self.policy, [AUTO, *policies(self.algorithm)])
+        known = constructor_arguments(algorithm) - NOT_IN_ARGUMENTS
+        _check_arguments(self.algorithm, self.arguments, known)
+        known = constructor_arguments(policy_class(self)) - NOT_IN_POLICY_KWARGS | {"activation"}
+        _check_arguments(f"policy_kwargs of {self.algorithm}", self.policy_kwargs, known)
+        activation = self.policy_kwargs.get("activation", "relu")
+        _check_name("policy_kwargs.activation", activation, ACTIVATIONS)
+        if self.noise.name != "none" and not issubclass(algorithm, OffPolicyAlgorithm):
+            raise ValueError(
+                f"{self.algorithm} samples its actions and takes no action noise, got noise.name="
+                f"{self.noise.name!r}; set it to 'none'"
+            )
+
+
+def algorithm_class(name: str) -> type[BaseAlgorithm]:
+    """The algorithm of a name.
+
+    Raises:
+        ValueError: The name is unknown.
+        ImportError: The extra that it needs is not installed.
+    """
+    _check_name("algorithm", name, [*ALGORITHMS, RECURRENT])
+    if name != RECURRENT:
+        return ALGORITHMS[name]
+    try:
+        from sb3_contrib import RecurrentPPO
+    except ImportError as error:
+        raise ImportError(
+            f"{RECURRENT} needs sb3-contrib, which is an extra: pip install 'mmrl[contrib]'"
+        ) from error
+    return RecurrentPPO
+
+
+def policies(algorithm: str) -> dict[str, type[BasePolicy]]:
+    """The policy classes of an algorithm, by name."""
+    known = dict(algorithm_class(algorithm).policy_aliases)
+    if algorithm in ("ddpg", "td3"):
+        known[PaperDDPGPolicy.__name__] = PaperDDPGPolicy
+    return known
+
+
+def policy_class(config: AgentConfig, is_dict: bool = False) -> type[BasePolicy]:
+    """The policy class of a configuration, for Dict observations or for vectors."""
+    name = config.policy
+    if name == AUTO:
+        kind = "MultiInput" if is_dict else "Mlp"
+        name = f"{kind}LstmPolicy" if config.algorithm == RECURRENT else f"{kind}Policy"
+    return policies(config.algorithm)[name]
+
+
+def constructor_arguments(cls: type) -> set[str]:
+    """Names of what a class is constructed with, base classes included where it passes on."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        parameters = inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]
+        kinds = {parameter.kind for parameter in parameters}
+        names |= {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            break
+    return {name for name in names if name != "self" and not name.startswith("_")}
+
+
+def _check_name(what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise ValueError(f"{what} is {name!r}; known: {', '.join(known)}")
+
+
+def _check_arguments(what: str, arguments: Iterable[str], known: set[str]) -> None:
+    if unknown := sorted(set(arguments) - known):
+        raise ValueError(
+            f"unknown argument of {what}: {', '.join(unknown)}; known: {', '.join(sorted(known))}"
+        )

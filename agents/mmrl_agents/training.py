@@ -1,0 +1,117 @@
+"""Training that shows how far it is and survives being killed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from tqdm.auto import tqdm
+
+from mmrl_agents.state import read_state, write_state
+
+
+def train_agent(
+    model: BaseAlgorithm,
+    frames: int,
+    *,
+    folder: Path | None = None,
+    every: int = 5_000,
+    callbacks: Sequence[BaseCallback] = (),
+    progress: bool = True,
+) -> BaseAlgorithm:
+    """Trains until `frames` environment steps are done, from where an earlier attempt stopped.
+
+    Frames, optimizers, replay, schedules, noise and random streams are continued; episodes that
+    were running when the state was saved start anew.
+
+    Args:
+        model: Fresh from `build_agent`.
+        frames: In all, earlier attempts included.
+        folder: Where the state is kept, and looked for; None: not at all.
+        every: Frames between two states that are kept.
+        callbacks: More of Stable-Baselines3's.
+        progress: Whether a bar with the time left is shown.
+
+    Raises:
+        CheckpointError: The state in the folder does not fit the model.
+        OSError: The disk is full; the state before is kept.
+    """
+    if folder is not None:
+        read_state(model, folder)
+    if model.num_timesteps >= frames:
+        return model
+    chosen = list(callbacks)
+    if folder is not None:
+        chosen.append(KeepState(folder, every))
+    if progress:
+        chosen.append(ProgressBar(frames))
+    return model.learn(
+        frames - model.num_timesteps,
+        callback=CallbackList(chosen),
+        tb_log_name="policy",
+        reset_num_timesteps=model.num_timesteps == 0,
+    )
+
+
+class KeepState(BaseCallback):
+    """Keeps the state of the training between two rollouts, when policy and buffers agree.
+
+    Args:
+        folder: Where.
+        every: Frames between two states.
+    """
+
+    def __init__(self, folder: Path, every: int) -> None:
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every must be at least 1 frame, got {every}")
+        self.folder = folder
+        self.every = every
+        self._kept = 0
+
+    def _on_training_start(self) -> None:
+        self._kept = self.model.num_timesteps
+
+    def _on_rollout_start(self) -> None:
+        if self.model.num_timesteps - self._kept >= self.every:
+            write_state(self.model, self.folder)
+            self._kept = self.model.num_timesteps
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class ProgressBar(BaseCallback):
+    """A bar with frames, frames per second, the time left and the mean reward per step.
+
+    Args:
+        frames: Of the whole training.
+    """
+
+    def __init__(self, frames: int) -> None:
+        super().__init__()
+        self.frames = frames
+        self.bar: tqdm[Any] | None = None
+
+    def _on_training_start(self) -> None:
+        done = self.model.num_timesteps
+        self.bar = tqdm(total=self.frames, initial=done, desc="train", unit="frame")
+
+    def _on_step(self) -> bool:
+        assert self.bar is not None
+        self.bar.update(self.model.num_timesteps - self.bar.n)
+        return True
+
+    def _on_rollout_end(self) -> None:
+        episodes = self.model.ep_info_buffer
+        if self.bar is not None and episodes:
+            steps = sum(episode["l"] for episode in episodes)
+            reward = sum(episode["r"] for episode in episodes) / steps
+            self.bar.set_postfix_str(f"reward {reward:.3f}", refresh=False)
+
+    def _on_training_end(self) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -25,7 +25,15 @@ LAYERS = (
     ("mmrl.data", "mmrl.fit", "mmrl.metrics", "mmrl.plots", "mmrl.report", "mmrl.testing"),
     ("mmrl_agents",),
 )
-ENTRY_POINTS = ("mmrl.train", "mmrl.evaluate", "mmrl.config", "mmrl.data.__main__")
+ENTRY_POINTS = (
+    "mmrl.train",
+    "mmrl.evaluate",
+    "mmrl.command_line",
+    "mmrl.comparison",
+    "mmrl.config",
+    "mmrl.control",
+    "mmrl.data.__main__",
+)
 ONLY_IN = {
     "hydra": ENTRY_POINTS,
     "omegaconf": ENTRY_POINTS,
@@ -36,7 +44,13 @@ ONLY_IN = {
 ENVIRONMENTS_LOAD = {"cv2", "gymnasium", "numpy"}
 ENVIRONMENTS_USE = ENVIRONMENTS_LOAD | {"gymnasium_robotics", "mujoco"}
 
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "hydra": "hydra-core",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 
 
 class Import(NamedTuple):

@@ -46,7 +46,7 @@ def load(name: str, path: Path | str | None = None, **options: Any) -> DataSet:
     Example:
         >>> avmnist = load("avmnist")
         >>> len(avmnist.train), len(avmnist.valid), len(avmnist.test)
-        (940, 110, 450)
+        (950, 100, 450)
         >>> [m.name for m in avmnist.modalities]
         ['image', 'sound']
     """

@@ -72,23 +72,25 @@ class MujocoCamera:
         mujoco = self._mujoco
         if self._context is None:
             self._open()
-        self._context.make_current()
         if self._body is not None:
             self._camera.lookat[:] = data.body(self._body).xpos
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(
             self.model, data, self._option, None, self._camera, everything, self._scene
         )
-        mujoco.mjr_render(self._rectangle, self._scene, self._resources)
-        mujoco.mjr_readPixels(self._pixels, None, self._rectangle, self._resources)
+        with _preserved_context():
+            self._context.make_current()
+            mujoco.mjr_render(self._rectangle, self._scene, self._resources)
+            mujoco.mjr_readPixels(self._pixels, None, self._rectangle, self._resources)
         return self._pixels[::-1].copy()  # OpenGL's rows go upwards
 
     def close(self) -> None:
         """Free the OpenGL context; another image opens it again."""
         if self._context is not None:
-            self._context.make_current()
-            self._resources.free()
-            self._context.free()
+            with _preserved_context():
+                self._context.make_current()
+                self._resources.free()
+                self._context.free()
             self._context = self._resources = self._scene = None
             _open_cameras.discard(self)
 
@@ -100,18 +102,19 @@ class MujocoCamera:
         _check_process()
         width, height = self._rectangle.width, self._rectangle.height
         try:
-            self._context = self._context_class(width, height)
-            self._context.make_current()
-            with _smallest_buffers(self.model, width, height):
+            with _preserved_context(), _smallest_buffers(self.model, width, height):
+                self._context = self._context_class(width, height)
+                self._context.make_current()
                 font = mujoco.mjtFontScale.mjFONTSCALE_50
                 self._resources = mujoco.MjrContext(self.model, font)
+                offscreen = mujoco.mjtFramebuffer.mjFB_OFFSCREEN
+                mujoco.mjr_setBuffer(offscreen, self._resources)
         except Exception as error:  # of MuJoCo, PyOpenGL or GLFW, where there is no display
             self._context = None
             raise _no_opengl(error) from error
         if not _open_cameras:  # EGL ends at exit; what is registered after it comes before
             atexit.register(_close_cameras)
         _open_cameras.add(self)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._resources)
         self._scene = mujoco.MjvScene(self.model, _MAX_GEOMS)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
@@ -144,6 +147,30 @@ def _no_opengl(error: Exception) -> DependencyNotInstalled:
         "On Debian and Ubuntu: apt install libegl1 libgl1 and MUJOCO_GL=egl (or unset), "
         "or apt install libosmesa6 and MUJOCO_GL=osmesa"
     )
+
+
+@contextmanager
+def _preserved_context() -> Iterator[None]:
+    """Leave the OpenGL context current that was: with EGL, which all of MuJoCo shares.
+
+    Gymnasium's viewers take it for granted that theirs is current, and the garbage collector frees
+    their resources in whichever context is: one of ours must not stay.
+    """
+    backend = sys.modules.get("mujoco.egl")
+    if backend is None:
+        yield
+        return
+    egl = backend.EGL
+    display, context = egl.eglGetCurrentDisplay(), egl.eglGetCurrentContext()
+    surfaces = egl.eglGetCurrentSurface(egl.EGL_DRAW), egl.eglGetCurrentSurface(egl.EGL_READ)
+    try:
+        yield
+    finally:
+        if context:
+            egl.eglMakeCurrent(display, *surfaces, context)
+        elif backend.EGL_DISPLAY is not None:
+            nothing = egl.EGL_NO_SURFACE, egl.EGL_NO_SURFACE, egl.EGL_NO_CONTEXT
+            egl.eglMakeCurrent(backend.EGL_DISPLAY, *nothing)
 
 
 def _check_process() -> None:

@@ -1,5 +1,6 @@
 """A camera on environments that render themselves, and on MuJoCo's."""
 
+import gc
 import multiprocessing
 import pickle
 import sys
@@ -254,6 +255,29 @@ class TestOfRobots:
             env.reset(seed=step)
             np.testing.assert_array_equal(picture(env), expected[step])
         env.close()
+
+    def test_viewers_and_cameras_of_several_environments_do_not_mix(
+        self, mujoco: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MUJOCO_GL", "egl")
+        viewed = [
+            gymnasium.make("InvertedPendulum-v5", render_mode="rgb_array", width=96, height=96)
+            for _ in range(2)
+        ]
+        for env in viewed:
+            env.reset(seed=0)
+        expected = picture(viewed[1])
+        seen = CameraObservation(gymnasium.make("Hopper-v5"))
+        observation, _ = seen.reset(seed=0)
+        np.testing.assert_array_equal(picture(viewed[1]), expected)
+        viewed.pop().close()
+        gc.collect()  # frees the viewer's resources, after the context that they were in
+        again, _ = seen.reset(seed=0)
+        np.testing.assert_array_equal(again["camera"], observation["camera"])
+        expected = picture(viewed[0])
+        seen.close()
+        np.testing.assert_array_equal(picture(viewed[0]), expected)
+        viewed.pop().close()
 
     def test_two_cameras_see_two_things(self, mujoco: Any) -> None:
         env = CameraObservation(gymnasium.make("Hopper-v5"), name="side")

@@ -34,6 +34,9 @@ class GMCConfig(MethodConfig):
         common_dim: Size of what every encoder hands to the shared head.
         head: Hidden widths of the shared head.
         temperature: Of the contrastive loss.
+        radius: Length of the vector that `encode` returns for a complete observation; the loss
+            sees unit vectors (the paper's policies too). Policies learn faster from coordinates of
+            unit variance, which a radius of sqrt(latent_dim) gives.
         trunks: Options of the trunk network by modality name (see `mmrl.nn.trunks`).
         standardize: See `MethodConfig`; the paper scales to ranges known beforehand instead.
         negatives: `all` (the paper), or the ablation `joints`.
@@ -46,6 +49,7 @@ class GMCConfig(MethodConfig):
     common_dim: int = 64
     head: tuple[int, ...] = (128,)
     temperature: float = 0.3
+    radius: float = 1.0
     trunks: dict[str, Any] = field(default_factory=dict)
     negatives: str = "all"
     incomplete: str = "average"
@@ -55,6 +59,8 @@ class GMCConfig(MethodConfig):
             raise ValueError("latent_dim must be at least 2 and common_dim at least 1")
         if not self.temperature > 0:
             raise ValueError(f"temperature must be positive, got {self.temperature}")
+        if not self.radius > 0:
+            raise ValueError(f"radius must be positive, got {self.radius}")
         if self.negatives not in NEGATIVES:
             raise ValueError(f"negatives is {self.negatives!r}; known: {sorted(NEGATIVES)}")
         if self.incomplete not in INCOMPLETE:
@@ -143,7 +149,7 @@ class GMC(Method):
                 z = self.project(self.unimodal[name](inputs[name][rows]))
                 # "code" of the paper: the mean of unit vectors, not normalised again
                 mean = mean.index_add(0, rows, z.to(mean.dtype) / count[rows, None])
-        return latent + mean
+        return self.config.radius * (latent + mean)
 
     def _through_joint(
         self, latent: Tensor, inputs: Mapping[str, Tensor], available: Tensor, chosen: Tensor

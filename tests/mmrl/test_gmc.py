@@ -83,6 +83,13 @@ def test_loss_sums_one_term_per_modality() -> None:
     torch.testing.assert_close(terms["loss"], torch.stack(list(expected.values())).sum())
 
 
+def test_the_radius_scales_what_policies_see_and_not_the_loss() -> None:
+    unit, longer, values = small(), small(radius=3.0), observations()
+    torch.testing.assert_close(longer.encode(values), 3 * unit.encode(values))
+    loss = longer.losses(complete(values))["loss"]
+    assert torch.equal(loss, unit.losses(complete(values))["loss"])
+
+
 def test_joints_as_negatives_is_another_loss() -> None:
     values = observations()
     ablation = small(negatives="joints").losses(complete(values))["loss"]
@@ -171,6 +178,7 @@ def test_incomplete_training_data_are_refused() -> None:
     [
         ({"temperature": 0.0}, "temperature must be positive"),
         ({"latent_dim": 1}, "latent_dim must be at least 2"),
+        ({"radius": 0.0}, "radius must be positive"),
         ({"negatives": "some"}, "negatives is 'some'; known"),
         ({"incomplete": "guess"}, "incomplete is 'guess'; known"),
         ({"trunks": {"smell": {}}}, r"trunks names \['smell'\]; the modalities are \['image'"),

@@ -7,17 +7,18 @@ refused before any work, with what is known.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from mmrl_agents.build import AgentConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmrl.fit import FitConfig
 from mmrl.methods import METHODS
 from mmrl.methods.method import MethodConfig
+from mmrl_agents.config import AgentConfig
 
 _installed = Path(__file__).resolve().parent / "configs"
 CONFIGS = _installed if _installed.is_dir() else _installed.parent.parent / "configs"
@@ -27,6 +28,9 @@ TASKS = ("control",)
 NO_METHOD = "none"
 
 T = TypeVar("T")
+
+Composed = Any
+"""An `omegaconf.DictConfig`; its base classes are deprecated types, which beartype refuses."""
 
 
 class ConfigError(ValueError):
@@ -41,12 +45,14 @@ class EnvConfig:
         id: Gymnasium id with a Dict observation; `module:Id-v0` imports the module first.
         kwargs: Arguments of the environment.
         kinds: Kind of a modality by its name, where `Modality.from_space` gets it wrong.
+        angles: Columns of the `state` in the environment's info that are angles in radians.
         reference: Mean reward per step of known policies by name; drawn as lines in plots.
     """
 
     id: str
     kwargs: dict[str, Any] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
+    angles: list[int] = field(default_factory=list)
     reference: dict[str, float] = field(default_factory=dict)
 
 
@@ -57,10 +63,12 @@ class FaultsConfig:
     Args:
         models: Fault specifications, see `mmrl_envs.faults.make_faults`; none means no failures.
         rate: For the files of the group `faults` to refer to.
+        keep_at_least: How many sensors are spared at any time.
     """
 
     models: list[dict[str, Any]] = field(default_factory=list)
     rate: float | None = None
+    keep_at_least: int = 1
 
 
 @dataclass(frozen=True)
@@ -173,7 +181,8 @@ class TrainConfig:
         experiment: Name in the run folder's name.
         label: Name of the agent in tables and plots.
         seed: Of everything random.
-        device: `cpu`, `cuda`, `cuda:1`, …
+        device: Of the encoder and the policy: `auto`, `cpu`, `cuda`, `cuda:1`, …
+            Pretraining has its own settings in `fit`.
         outputs: Folder in which run folders are made.
     """
 
@@ -190,7 +199,7 @@ class TrainConfig:
     experiment: str = "default"
     label: str = "agent"
     seed: int = 0
-    device: str = "cpu"
+    device: str = "auto"
     outputs: str = "outputs"
 
     def __post_init__(self) -> None:
@@ -200,16 +209,14 @@ class TrainConfig:
             raise ValueError(f"seed must not be negative, got {self.seed}")
 
 
-def from_mapping(content: Mapping[str, Any] | DictConfig) -> TrainConfig:
-    """Checks a composed or stored configuration and makes frozen dataclasses of it.
+def from_mapping(content: Mapping[str, Any]) -> TrainConfig:
+    """Checks a configuration in plain data and makes frozen dataclasses of it.
 
     Raises:
         ConfigError: An unknown setting (the known ones are named), a value of the wrong type or out
             of range, or a setting that is missing.
     """
-    node = content if isinstance(content, DictConfig) else OmegaConf.create(dict(content))
-    plain = to_plain(node)
-    plain.pop("resume", None)
+    plain = dict(content)
     parts = {
         name: typed(schema, plain.pop(name, None), name)
         for name, schema in {
@@ -235,8 +242,8 @@ def from_mapping(content: Mapping[str, Any] | DictConfig) -> TrainConfig:
         raise ConfigError(str(error)) from error
 
 
-def to_plain(node: DictConfig) -> dict[str, Any]:
-    """Resolves a configuration into dicts, lists, strings and numbers.
+def to_plain(node: Composed) -> dict[str, Any]:
+    """Resolves what Hydra composed into dicts, lists, strings and numbers.
 
     Raises:
         ConfigError: A value is missing (`???`) or refers to something that does not exist.
@@ -244,9 +251,24 @@ def to_plain(node: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(_readable(error, "")) from error
+        raise ConfigError(str(error).splitlines()[0]) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def to_stored(config: TrainConfig) -> dict[str, Any]:
+    """A configuration as `config.yaml` has it: plain data that `from_mapping` reads."""
+    content = asdict(config)
+    settings = content.pop("method_settings") or {}
+    plain = _lists({**content, "method": {"name": config.method, **settings}})
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def typed(schema: type[T], values: Any, where: str) -> T:
@@ -263,25 +285,64 @@ def typed(schema: type[T], values: Any, where: str) -> T:
     Example:
         >>> typed(CollectConfig, {"samples": "lots"}, "collect")
         Traceback (most recent call last):
-        mmrl.config.ConfigError: collect.samples: Value 'lots' of type 'str' could not be ...
+        mmrl.config.ConfigError: collect.samples must be a whole number, got 'lots'
     """
     values = {} if values is None else values
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} must be a group of settings, got {values!r}")
-    known = [f.name for f in fields(schema)]  # type: ignore[arg-type]
-    unknown = [str(key) for key in values if key not in known]
-    if unknown:
-        raise ConfigError(unknown_setting(where, unknown, known))
+    known = {f.name: f for f in fields(schema)}  # type: ignore[arg-type]
+    if unknown := [str(key) for key in values if key not in known]:
+        raise ConfigError(unknown_setting(where, unknown, list(known)))
+    hints = get_type_hints(schema)
+    made = {
+        key: _value(hints[key], value, f"{where}.{key}" if where else key)
+        for key, value in values.items()
+    }
+    if missing := [key for key in known if _is_required(known[key]) and key not in made]:
+        raise ConfigError(f"{where} needs {', '.join(missing)}")
     try:
-        structure = OmegaConf.structured(schema)
-        _thaw(structure)
-        made = OmegaConf.to_object(OmegaConf.merge(structure, dict(values)))
-    except OmegaConfBaseException as error:
-        raise ConfigError(_readable(error, where)) from error
-    except (ValueError, TypeError) as error:
+        return schema(**made)
+    except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"{where}: {error}" if where else str(error)) from error
-    assert isinstance(made, schema)
-    return made
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """A plain value as what the annotation of its setting says."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        if value is None and NoneType in arguments:
+            return None
+        hint = next(a for a in arguments if a is not NoneType)
+        return _value(hint, value, where)
+    if is_dataclass(hint) and isinstance(hint, type):
+        return typed(hint, value, where)
+    if origin is dict and isinstance(value, Mapping):
+        return {str(k): _value(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
+    if origin in (list, tuple) and isinstance(value, list | tuple):
+        return origin(_value(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if hint is Any:
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    plain = hint if origin is None else origin
+    if isinstance(value, plain) and not (isinstance(value, bool) and plain is not bool):
+        return value
+    raise ConfigError(f"{where} must be {_NAMES.get(plain, plain)}, got {value!r}")
+
+
+_NAMES: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    tuple: "a list",
+    dict: "a group of settings",
+}
+
+
+def _is_required(setting: Field[Any]) -> bool:
+    return setting.default is MISSING and setting.default_factory is MISSING
 
 
 def unknown_setting(where: str, unknown: list[str], known: list[str]) -> str:
@@ -298,7 +359,7 @@ class _Rest:
     experiment: str = "default"
     label: str = "agent"
     seed: int = 0
-    device: str = "cpu"
+    device: str = "auto"
     outputs: str = "outputs"
 
 
@@ -313,23 +374,6 @@ def _method(values: Any) -> tuple[str, MethodConfig | None]:
         known = ", ".join([*sorted(METHODS), NO_METHOD])
         raise ConfigError(f"method.name is {name!r}; known: {known}")
     return name, typed(METHODS[name].Config, settings, "method")
-
-
-def _thaw(node: Any) -> None:
-    """OmegaConf makes the nodes of frozen dataclasses read-only; values are merged into them."""
-    if OmegaConf.is_config(node):
-        OmegaConf.set_readonly(node, None)
-        if OmegaConf.is_dict(node):
-            for key in node:
-                if not OmegaConf.is_missing(node, key):
-                    _thaw(node._get_node(key))
-
-
-def _readable(error: OmegaConfBaseException, where: str) -> str:
-    full_key = str(error.full_key or "")
-    key = ".".join(part for part in (where, full_key) if part)
-    first = str(error).splitlines()[0]
-    return f"{key}: {first}" if key else first
 
 
 def _positive(config: Any, *names: str) -> None:

@@ -53,9 +53,12 @@ def robustness_figure(
         panels = [part for part in (subsets, rates) if part]
         figure, axes = _figure(len(panels), widths=[1.0, 1.25][: len(panels)])
         for axis, part in zip(axes, panels, strict=True):
-            draw = _draw_rates if part is rates else _draw_subsets
             for index, agent in enumerate(agents):
-                draw(axis, [s for s in part if s.agent == agent], index, len(agents))
+                own = [s for s in part if s.agent == agent]
+                if part is rates:
+                    _draw_rates(axis, own, index)
+                else:
+                    _draw_subsets(axis, own, index, len(agents))
         _share_limits(axes, summaries, reference or {})
         axes[0].set_ylabel(f"{REWARD} (higher is better)")
         if len(agents) > 1:
@@ -151,7 +154,7 @@ def _draw_subsets(axis: Axes, part: Sequence[Summary], index: int, agents: int) 
     axis.set(xlabel="working sensors", title="some sensors never work")
 
 
-def _draw_rates(axis: Axes, part: Sequence[Summary], index: int, agents: int) -> None:
+def _draw_rates(axis: Axes, part: Sequence[Summary], index: int) -> None:
     part = sorted(part, key=lambda s: s.rate)
     rate = np.array([100 * s.rate for s in part])
     mean, low, high = _values(part)

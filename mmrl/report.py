@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +16,12 @@ from rich import box
 from rich.table import Table
 
 from mmrl.metrics.intervals import bootstrap_interval, interquartile_mean
+from mmrl.run_folder import RunFolderError
 
 BERNOULLI = "bernoulli"
 """Name of the conditions in which every sensor is missing at random steps."""
+ROWS = "robustness.json"
+"""File of the rows with the values of every episode."""
 
 
 @dataclass(frozen=True)
@@ -102,29 +108,30 @@ def to_csv(rows: Iterable[Row]) -> str:
     return buffer.getvalue()
 
 
-def to_records(rows: Iterable[Row]) -> list[dict[str, object]]:
-    """Rows with the values of every episode, for JSON; `from_records` reads them."""
-    return [asdict(row) for row in rows]
+def to_json(rows: Sequence[Row], summaries: Sequence[Summary]) -> dict[str, object]:
+    """Rows with the values of every episode, and summaries, for JSON; `read_rows` reads them."""
+    return {"rows": [asdict(r) for r in rows], "summaries": [asdict(s) for s in summaries]}
 
 
-def from_records(records: Sequence[Mapping[str, object]]) -> list[Row]:
-    """Rows that `to_records` wrote.
+def read_rows(path: Path) -> list[Row]:
+    """Rows of a file that `to_json` made.
 
     Raises:
-        ValueError: A record lacks something.
+        RunFolderError: There is no such file, or it is damaged.
     """
-    names = {f.name for f in fields(Row)}
-    rows = []
-    for record in records:
-        if set(record) != names:
-            raise ValueError(f"a row needs {sorted(names)}, got {sorted(record)}")
-        content = dict(record)
-        for name in ("rewards", "returns"):
-            values = content[name]
-            assert isinstance(values, Sequence)
-            content[name] = tuple(float(value) for value in values)
-        rows.append(Row(**content))  # type: ignore[arg-type]
-    return rows
+    try:
+        return [_row(record) for record in json.loads(path.read_text())["rows"]]
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path} does not exist: the run was not evaluated yet") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunFolderError(f"{path} is damaged: {error!r}") from error
+
+
+def _row(record: Mapping[str, Any]) -> Row:
+    content = dict(record)
+    for name in ("rewards", "returns"):
+        content[name] = tuple(float(value) for value in content[name])
+    return Row(**content)
 
 
 @dataclass(frozen=True)
@@ -222,7 +229,10 @@ def robustness_table(
     notes = [f"{' or '.join(sorted(counts))} per line", "interval of the IQM" * over_seeds]
     notes += [f"{name}: {value:g}" for name, value in (reference or {}).items()]
     table = Table(
-        title=title, caption="; ".join(n for n in notes if n), box=box.SIMPLE_HEAD, collapse_padding=True
+        title=title,
+        caption="; ".join(n for n in notes if n),
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
     )
     names = ["agent"] if len(agents) > 1 else []
     names += ["sensors", "missing", "reward/step", "interval"]

@@ -14,13 +14,15 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import distributions
+from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
@@ -29,6 +31,7 @@ from mmrl.files import write_atomically
 CONFIG = "config.yaml"
 VERSIONS = "versions.json"
 STAGES = "stages.json"
+METRICS = "metrics.json"
 
 
 class RunFolderError(ValueError):
@@ -52,7 +55,7 @@ class RunFolder:
         self.stages = stages
 
     @classmethod
-    def create(cls, path: Path, config: Mapping[str, Any]) -> Self:
+    def create(cls, path: Path, config: Mapping[str, Any]) -> RunFolder:
         """Makes a new folder with `config.yaml` and `versions.json`.
 
         Args:
@@ -62,14 +65,23 @@ class RunFolder:
         Raises:
             OSError: The folder cannot be made or written.
         """
-        path = _make_unused(path)
-        run = cls(path, config, {})
-        run.write_text(CONFIG, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-        run.write_json(VERSIONS, versions())
+        # Under another name until it is complete: a kill leaves no folder that looks like a run.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        run = cls(temporary, config, {})
+        try:
+            text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+            run.write_text(CONFIG, text)
+            run.write_json(VERSIONS, versions())
+            temporary.chmod(0o755)
+            run.path = _rename_unused(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
         return run
 
     @classmethod
-    def open(cls, path: Path | str) -> Self:
+    def open(cls, path: Path | str) -> RunFolder:
         """Reads a folder that an earlier run left.
 
         Raises:
@@ -93,9 +105,21 @@ class RunFolder:
         """Whether a stage has written all of its files."""
         return stage in self.stages
 
-    def seconds(self, stage: str) -> float:
-        """Time that the finished attempt at a stage took."""
-        return float(self.stages[stage]["seconds"])
+    def metrics(self) -> dict[str, Any]:
+        """What `metrics.json` holds so far.
+
+        Raises:
+            RunFolderError: It is damaged.
+        """
+        file = self.path / METRICS
+        try:
+            return dict(json.loads(file.read_text())) if file.exists() else {}
+        except ValueError as error:
+            raise RunFolderError(f"{file} is damaged: {error}") from error
+
+    def add_metrics(self, **findings: Mapping[str, Any]) -> None:
+        """Adds what a stage found to `metrics.json`."""
+        self.write_json(METRICS, {**self.metrics(), **findings})
 
     @contextmanager
     def stage(self, name: str, files: tuple[str, ...]) -> Iterator[Path]:
@@ -111,16 +135,31 @@ class RunFolder:
         scratch = self.path / f".{name}"
         scratch.mkdir(exist_ok=True)
         start = time.monotonic()
-        yield scratch
+        try:
+            yield scratch
+        except Exception as error:
+            if is_full_disk(error):
+                raise RunFolderError(self._no_space(name)) from error
+            raise
         missing = [file for file in files if not (self.path / file).exists()]
         assert not missing, f"stage {name} did not write {missing}"
         self.stages[name] = {
-            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - start, 3),
             "files": list(files),
         }
+        seconds = {stage: facts["seconds"] for stage, facts in self.stages.items()}
+        self.add_metrics(seconds=seconds)
         self.write_json(STAGES, self.stages)
         shutil.rmtree(scratch, ignore_errors=True)
+
+    def _no_space(self, stage: str) -> str:
+        kept = ", ".join(self.stages) or "none yet"
+        return (
+            f"the disk is full: stage {stage!r} of {self.path} is not finished. Finished stages "
+            f"are kept ({kept}). Free some space and continue with: python -m mmrl.train "
+            f"resume={self.path}"
+        )
 
     def write_text(self, name: str, text: str) -> Path:
         """Writes a text file whole or not at all."""
@@ -128,7 +167,7 @@ class RunFolder:
 
     def write_json(self, name: str, content: Any) -> Path:
         """Writes JSON whole or not at all; not-a-number becomes null, as JSON knows none."""
-        return self.write_text(name, json.dumps(_json(content), indent=2, allow_nan=False) + "\n")
+        return self.write_text(name, json_text(content))
 
     def write_bytes(self, name: str, content: bytes) -> Path:
         """Writes a file whole or not at all."""
@@ -142,7 +181,21 @@ class RunFolder:
 
     def new_subfolder(self, stem: str) -> Path:
         """Makes `<stem>-1`, or the next number that is free."""
-        return _make_unused(self.path / f"{stem}-1", stem=str(self.path / stem))
+        for number in count(1):
+            try:
+                (made := self.path / f"{stem}-{number}").mkdir()
+            except FileExistsError:
+                continue
+            return made
+        raise AssertionError("unreachable")
+
+    def discard(self, stage: str, *names: str) -> None:
+        """Deletes files of a finished stage that nothing needs any more."""
+        facts = self.stages[stage]
+        facts["files"] = [name for name in facts["files"] if name not in names]
+        self.write_json(STAGES, self.stages)
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
 
     def point_latest(self, link: Path) -> str | None:
         """Lets the symbolic link `link` point here, replacing an older link at once.
@@ -156,7 +209,7 @@ class RunFolder:
         try:
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(os.path.relpath(self.path, link.parent))
-            os.replace(temporary, link)
+            temporary.replace(link)
         except (OSError, NotImplementedError) as error:
             temporary.unlink(missing_ok=True)
             return f"{link} could not be made ({error})"
@@ -180,6 +233,11 @@ def differences(
         elif a != b:
             found[f"{prefix}{key}"] = (a, b)
     return found
+
+
+def json_text(content: Any) -> str:
+    """JSON in lines; not-a-number becomes null, as JSON knows none."""
+    return json.dumps(_json(content), indent=2, allow_nan=False) + "\n"
 
 
 def is_full_disk(error: BaseException) -> bool:
@@ -228,17 +286,17 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _make_unused(path: Path, stem: str | None = None) -> Path:
-    stem = str(path) if stem is None else stem
-    number = 1
-    while True:
+def _rename_unused(folder: Path, path: Path) -> Path:
+    for number in count(1):
+        target = path if number == 1 else Path(f"{path}-{number}")
+        if target.exists():
+            continue
         try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-            path = Path(f"{stem}-{number}")
-        else:
-            return path
+            return folder.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+    raise AssertionError("unreachable")
 
 
 def _neighbours(parent: Path) -> str:

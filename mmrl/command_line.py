@@ -1,0 +1,91 @@
+"""What the commands share: composing settings with Hydra, and errors that a user can act on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from mmrl.config import CONFIGS, Composed, ConfigError, unknown_setting
+from mmrl.run_folder import RunFolderError, differences
+
+REFUSED = 2
+INTERRUPTED = 130
+
+
+def command_line(name: str, work: Callable[[Composed], None]) -> None:
+    """Composes the settings from `<name>.yaml` and the command line, and does the work.
+
+    What is wrong with settings or run folders is said in a sentence, without a traceback, and ends
+    the process with status 2.
+
+    Args:
+        name: Of the file in `configs/`.
+        work: Called with the composed settings, once for each job of a sweep.
+    """
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or Hydra ends the process on its own errors
+    try:
+        hydra.main(config_path=str(CONFIGS), config_name=name, version_base="1.3")(work)()
+    except HydraException as error:
+        refuse(_readable(error))
+    except (ConfigError, RunFolderError) as error:
+        refuse(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)  # noqa: T201
+        sys.exit(INTERRUPTED)
+
+
+def refuse(message: str) -> None:
+    """Says what is wrong and ends the process."""
+    print(f"mmrl: {message}", file=sys.stderr)  # noqa: T201
+    sys.exit(REFUSED)
+
+
+def refuse_other_settings(stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Whether what the command line sets is what a run folder was made with.
+
+    Only what was given on the command line is compared: a resumed run takes everything else from
+    its folder.
+
+    Args:
+        stored: Configuration of the folder.
+        given: What the command line composes.
+
+    Raises:
+        ConfigError: They differ; the settings are named.
+    """
+    hydra_config = HydraConfig.get()
+    keys = [override.partition("=")[0].lstrip("+~") for override in hydra_config.overrides.task]
+    differing = differences(stored, {k: v for k, v in given.items() if k != "resume"})
+    wrong = {
+        key: values
+        for key, values in differing.items()
+        if any(
+            wanted == "experiment" or key == wanted or key.startswith(f"{wanted}.")
+            for wanted in keys
+        )
+    }
+    if wrong:
+        lines = [f"  {key}: {old!r} there, {new!r} here" for key, (old, new) in wrong.items()]
+        raise ConfigError(
+            "the folder to resume was made with other settings:\n"
+            + "\n".join(lines)
+            + "\ngive resume=<folder> alone to continue with its own settings, or start a new run"
+        )
+
+
+def _readable(error: HydraException) -> str:
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException) and cause.parent_node is not None:
+        where, _, key = str(cause.full_key).rpartition(".")
+        known = [str(name) for name in cause.parent_node if name != "hydra"]
+        if "not in struct" in str(cause):
+            return unknown_setting(where, [key], known)
+    text = str(error).partition("\nConfig search path:")[0]
+    return text.replace("\nSee https://hydra.cc/docs/1.2/advanced/override_grammar/basic", "\nSee")

@@ -1,0 +1,121 @@
+"""Several agents over several seeds in one folder, joined in one table and one plot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from mmrl.config import (
+    NO_METHOD,
+    ComparisonConfig,
+    TrainConfig,
+    VariantConfig,
+    to_stored,
+)
+from mmrl.plots import robustness_figure, to_png
+from mmrl.report import (
+    ROWS,
+    Row,
+    cost_table,
+    read_rows,
+    robustness_table,
+    summarise,
+    to_csv,
+    to_json,
+)
+from mmrl.run_folder import CONFIG, RunFolder
+
+Train = Callable[[TrainConfig, RunFolder, Console], None]
+STAGE = "compare"
+
+
+def compare(config: TrainConfig, run: RunFolder, console: Console, train: Train) -> None:
+    """Trains what is not trained yet, one run in a subfolder for each variant and seed.
+
+    Args:
+        config: With variants and seeds in `config.comparison`.
+        run: The folder of the whole comparison.
+        console: Where progress is shown.
+        train: Trains and evaluates one run.
+    """
+    members: dict[str, list[RunFolder]] = {}
+    for seed in config.comparison.seeds:
+        for name, variant in config.comparison.variants.items():
+            single = variant_config(config, name, variant, seed)
+            member = _member(run.path / f"{name}-seed{seed}", single)
+            console.rule(f"{name}, seed {seed}")
+            train(single, member, console)
+            members.setdefault(name, []).append(member)
+    if run.finished(STAGE):
+        return
+    files = ("robustness.csv", ROWS, "robustness.png", "costs.json")
+    with run.stage(STAGE, files):
+        rows = [
+            row
+            for runs in members.values()
+            for member in runs
+            for row in read_rows(member.path / ROWS)
+        ]
+        _write(config, run, console, rows)
+        costs = [{"agent": name, **_costs(runs)} for name, runs in members.items()]
+        run.write_json("costs.json", costs)
+        console.print(cost_table(costs, title="what an agent costs (means over seeds)"))
+
+
+def variant_config(
+    config: TrainConfig, name: str, variant: VariantConfig, seed: int
+) -> TrainConfig:
+    """The configuration of one run of a comparison."""
+    plain = variant.representation == NO_METHOD
+    return replace(
+        config,
+        comparison=ComparisonConfig(),
+        experiment=f"{config.experiment}-{name}",
+        faults=replace(config.faults, models=variant.faults),
+        label=name,
+        method=NO_METHOD if plain else config.method,
+        method_settings=None if plain else config.method_settings,
+        seed=seed,
+    )
+
+
+def _member(path: Path, config: TrainConfig) -> RunFolder:
+    if (path / CONFIG).exists():
+        return RunFolder.open(path)
+    return RunFolder.create(path, to_stored(config))
+
+
+def _write(config: TrainConfig, run: RunFolder, console: Console, rows: list[Row]) -> None:
+    summaries = summarise(rows, confidence=config.evaluate.confidence)
+    reference = config.env.reference
+    title = f"{config.experiment}: {config.agent.frames:,} frames each"
+    figure = robustness_figure(summaries, title=title, reference=reference)
+    run.write_text("robustness.csv", to_csv(rows))
+    run.write_json(ROWS, to_json(rows, summaries))
+    run.write_bytes("robustness.png", to_png(figure))
+    with SummaryWriter(str(run.path / "tb")) as writer:
+        writer.add_figure("robustness", figure)
+    console.print(robustness_table(summaries, title=title, reference=reference))
+
+
+def _costs(runs: list[RunFolder]) -> dict[str, float]:
+    """Means over seeds; seconds of all stages, frames per second and memory of the policy's."""
+    found = [run.metrics() for run in runs]
+
+    def mean(section: str, key: str) -> float:
+        return float(np.mean([metrics[section][key] for metrics in found]))
+
+    seconds = [sum(metrics["seconds"].values()) for metrics in found]
+    collected = [metrics.get("collect", {}).get("samples", 0) for metrics in found]
+    return {
+        "frames/s": mean("train", "frames_per_second"),
+        "replay MB": mean("train", "replay_megabytes"),
+        "policy parameters": int(mean("train", "parameters")),
+        "frames without reward": int(np.mean(collected)),
+        "minutes in all": float(np.mean(seconds)) / 60,
+    }

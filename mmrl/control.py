@@ -1,0 +1,330 @@
+"""The control task: environments, collecting, pretraining, and training a policy."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from torch import Tensor
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from mmrl.config import ConfigError, EnvConfig, FaultsConfig, TrainConfig
+from mmrl.data import ArrayData, collect
+from mmrl.fit import FitResult, fit
+from mmrl.methods import METHODS, Method
+from mmrl.metrics.probes import Probe, probe_targets
+from mmrl.modality import Modality
+from mmrl.progress import Advance, Curve
+from mmrl_agents.build import build_agent, training_env
+from mmrl_agents.training import train_agent
+from mmrl_agents.vec_env import GymnasiumVecEnv
+from mmrl_envs import VectorSensorDropout
+from mmrl_envs.faults import make_faults
+
+Envs = VectorEnv[Any, Any, Any]
+
+# Numbers that keep apart the random streams of one run's seed.
+TRAINING_DATA, TEST_DATA, FITTING, POLICY, EPISODES = range(5)
+
+
+def stream(seed: int, use: int) -> int:
+    """A seed of its own for each use of a run's seed."""
+    return int(np.random.SeedSequence([seed, use]).generate_state(1)[0])
+
+
+def make_envs(
+    config: EnvConfig,
+    n_envs: int,
+    *,
+    faults: FaultsConfig | None = None,
+    render_mode: str | None = None,
+) -> Envs:
+    """Makes environments that are stepped at once and start anew in the step that ends an episode.
+
+    Args:
+        config: Which.
+        n_envs: How many.
+        faults: Adds `available` to the observation, even where nothing ever fails; None: the
+            environment as it is.
+        render_mode: Of the environments.
+
+    Raises:
+        ConfigError: The id is not registered, or the environment refuses its arguments.
+    """
+    kwargs: dict[str, Any] = dict(config.kwargs)
+    if render_mode is not None:
+        kwargs["render_mode"] = render_mode
+    try:
+        spec = gym.spec(_import_module(config.id))
+        native = spec.vector_entry_point is not None
+        mode = AutoresetMode.SAME_STEP
+        envs = gym.make_vec(
+            spec.id,
+            num_envs=n_envs,
+            vectorization_mode="vector_entry_point" if native else "sync",
+            vector_kwargs={} if native else {"autoreset_mode": mode},
+            **({"autoreset_mode": mode} if native else {}),
+            **kwargs,
+        )
+    except (gym.error.Error, ImportError, TypeError, ValueError) as error:
+        raise ConfigError(f"env {config.id!r} cannot be made: {error}") from error
+    return envs if faults is None else _with_faults(envs, faults)
+
+
+def make_env(config: EnvConfig, *, render_mode: str | None = None) -> gym.Env[Any, Any]:
+    """Makes one environment; see `make_envs`."""
+    try:
+        name = _import_module(config.id)
+        return gym.make(name, render_mode=render_mode, **config.kwargs)
+    except (gym.error.Error, ImportError, TypeError, ValueError) as error:
+        raise ConfigError(f"env {config.id!r} cannot be made: {error}") from error
+
+
+def check_environment(config: TrainConfig) -> None:
+    """Makes what a run needs once and throws it away, to refuse bad settings before any work.
+
+    Raises:
+        ConfigError: The environment cannot be made or has no Dict observation, or the method, the
+            faults or the agent do not fit it.
+    """
+    envs = make_envs(config.env, 1, faults=config.faults)
+    try:
+        modalities = Modality.from_space(envs.single_observation_space, config.env.kinds)
+        if config.method_settings is not None:
+            METHODS[config.method](modalities, config.method_settings)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"env {config.env.id!r}: {error}") from error
+    finally:
+        envs.close()
+
+
+def collect_data(config: TrainConfig, advance: Advance) -> tuple[ArrayData, ArrayData]:
+    """Observations under random actions: for training, and for probes of the representation."""
+    settings = config.collect
+    parts = []
+    for use, samples in ((TRAINING_DATA, settings.samples), (TEST_DATA, settings.test_samples)):
+        before = 0 if use == TRAINING_DATA else settings.samples
+        envs = make_envs(config.env, min(settings.n_envs, samples))
+        data = collect(
+            envs,
+            samples,
+            seed=stream(config.seed, use),
+            restart_every=settings.restart_every,
+            kinds=config.env.kinds,
+            on_progress=lambda done, before=before: advance(before + done),  # type: ignore[misc]
+        )
+        envs.close()
+        parts.append(data)
+    return parts[0], parts[1]
+
+
+def pretrain(
+    config: TrainConfig,
+    data: ArrayData,
+    scratch: Path,
+    losses: Curve,
+    writer: SummaryWriter,
+    advance: Advance,
+) -> tuple[Method, FitResult]:
+    """Trains the encoder, from where an earlier attempt stopped.
+
+    Args:
+        config: Of the run.
+        data: What it learns from.
+        scratch: Folder of the resumable state.
+        losses: Takes the terms of the loss at every step.
+        writer: Takes them too.
+        advance: Takes the number of steps.
+    """
+    torch.manual_seed(stream(config.seed, FITTING))
+    method = METHODS[config.method](data.modalities, config.method_settings)
+
+    def on_step(step: int, terms: Mapping[str, float]) -> None:
+        losses.add({"step": step, **terms})
+        if step % 10 == 0:
+            for name, value in terms.items():
+                writer.add_scalar(f"pretrain/{name}", value, step)
+        advance(step)
+
+    seed = stream(config.seed, FITTING) % 2**31
+    result = fit(method, data, config.fit, seed=seed, state=scratch / "fit.pt", on_step=on_step)
+    return method, result
+
+
+def probe(
+    config: TrainConfig, method: Method, train: ArrayData, test: ArrayData
+) -> dict[str, list[float]]:
+    """How much of the environment's state can be read off the latents of each subset of sensors.
+
+    The probe is trained on latents of complete observations only.
+
+    Returns:
+        R² of each output by condition; nothing where the environment's info has no `state`.
+    """
+    if train.target is None or test.target is None or train.target.ndim != 2:
+        return {}
+    angles = config.env.angles
+    wanted = probe_targets(train.target, angles)
+    names = method.names
+    complete = encode(method, train, names)
+    trained = Probe(complete, wanted, steps=config.evaluate.probe_steps, seed=config.seed)
+    subsets = [names, *((name,) for name in names)] if len(names) > 1 else [names]
+    return {
+        "+".join(subset): trained.r2(
+            encode(method, test, subset), probe_targets(test.target, angles)
+        ).tolist()
+        for subset in subsets
+    }
+
+
+@torch.inference_mode()
+def encode(method: Method, data: ArrayData, names: Sequence[str], chunk: int = 512) -> Tensor:
+    """Latents of data of which only some modalities are shown, on the CPU."""
+    device = next(method.parameters()).device
+    latents = []
+    for start in range(0, len(data), chunk):
+        batch = data.batch(np.arange(start, min(start + chunk, len(data)))).to(device)
+        values = {name: batch.values[name] for name in names}
+        latents.append(method.encode(values).float().cpu())
+    return torch.cat(latents).clone()
+
+
+@dataclass(frozen=True)
+class PolicyCost:
+    """What training a policy took.
+
+    Args:
+        frames: Environment steps.
+        frames_per_second: Over this attempt.
+        replay_megabytes: Memory that the replay buffer holds; 0 where there is none.
+        parameters: Of the policy's networks, targets included.
+    """
+
+    frames: int
+    frames_per_second: float
+    replay_megabytes: float
+    parameters: int
+
+
+def train_policy(
+    config: TrainConfig,
+    encoder: Method | None,
+    run: Path,
+    scratch: Path,
+    rewards: Curve,
+    advance: Advance,
+) -> tuple[BaseAlgorithm, PolicyCost]:
+    """Trains the policy, from where an earlier attempt stopped.
+
+    Args:
+        config: Of the run.
+        encoder: What represents observations; None: the policy sees them as they are.
+        run: The run's folder.
+        scratch: Folder of the resumable state.
+        rewards: Takes every finished episode.
+        advance: Takes the number of frames.
+    """
+    agent = config.agent
+    has_mask = bool(config.faults.models) or agent.finetune
+    faults = config.faults if has_mask else None
+    envs = make_envs(config.env, agent.n_envs, faults=faults)
+    device = device_of(config)
+    venv = training_env(agent, GymnasiumVecEnv(envs), encoder, device)
+    model = build_agent(
+        agent,
+        venv,
+        seed=stream(config.seed, POLICY) % 2**31,
+        tensorboard_log=run / "tb",
+        device=device,
+        checkpoint=run / "encoder.yaml" if agent.finetune else None,
+    )
+    watch = EpisodeRewards(rewards, advance)
+    train_agent(
+        model,
+        agent.frames,
+        folder=scratch,
+        every=max(500, agent.frames // 10),
+        callbacks=[watch],
+        progress=False,
+    )
+    venv.close()
+    parameters = sum(p.numel() for p in model.policy.parameters())
+    cost = PolicyCost(agent.frames, watch.frames_per_second, _replay_megabytes(model), parameters)
+    return model, cost
+
+
+class EpisodeRewards(BaseCallback):
+    """Reports the mean reward per step of every episode that ends.
+
+    Args:
+        rewards: Takes a row for each.
+        advance: Takes the number of frames.
+    """
+
+    def __init__(self, rewards: Curve, advance: Advance) -> None:
+        super().__init__()
+        self.rewards = rewards
+        self.advance = advance
+        self.frames_per_second = 0.0
+        self._start = (0, 0.0)
+
+    def _on_training_start(self) -> None:
+        self._start = (self.model.num_timesteps, time.monotonic())
+
+    def _on_step(self) -> bool:
+        for info in self.locals["infos"]:
+            if "episode" in info:
+                per_step = float(info["episode"]["r"]) / float(info["episode"]["l"])
+                self.logger.record_mean("rollout/reward_per_step", per_step)
+                self.rewards.add({"frames": self.num_timesteps, "reward_per_step": per_step})
+        if self.num_timesteps % 50 < self.training_env.num_envs:
+            self.advance(self.num_timesteps)
+        return True
+
+    def _on_training_end(self) -> None:
+        frames, since = self._start
+        elapsed = max(time.monotonic() - since, 1e-9)
+        self.frames_per_second = (self.num_timesteps - frames) / elapsed
+        self.advance(self.num_timesteps)
+
+
+def device_of(config: TrainConfig) -> str:
+    """The device that `auto` stands for, else what the settings say."""
+    if config.device != "auto":
+        return config.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _import_module(env_id: str) -> str:
+    """Imports the module of `module:Id-v0`, and returns the id."""
+    module, _, name = env_id.rpartition(":")
+    importlib.import_module(module or "mmrl_envs")
+    return name
+
+
+def _with_faults(envs: Envs, config: FaultsConfig) -> Envs:
+    try:
+        return VectorSensorDropout(
+            envs, make_faults(config.models), keep_at_least=config.keep_at_least
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"faults: {error}") from error
+
+
+def _replay_megabytes(model: BaseAlgorithm) -> float:
+    if not isinstance(model, OffPolicyAlgorithm) or model.replay_buffer is None:
+        return 0.0
+    buffers = vars(model.replay_buffer).values()
+    arrays = [a for b in buffers for a in (b.values() if isinstance(b, dict) else [b])]
+    return sum(a.nbytes for a in arrays if isinstance(a, np.ndarray)) / 1e6

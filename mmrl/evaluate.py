@@ -1,0 +1,294 @@
+"""`python -m mmrl.evaluate run=<folder>`: how well trained agents act while sensors fail.
+
+Every subset of the sensors, and rates at which sensors are missing at random steps; the same start
+states under every condition. Several runs are joined over their seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from mmrl.command_line import command_line
+from mmrl.config import (
+    Composed,
+    ConfigError,
+    EvaluateConfig,
+    TrainConfig,
+    from_mapping,
+    to_plain,
+    typed,
+)
+from mmrl.control import EPISODES, device_of, make_env, make_envs, stream
+from mmrl.files import write_atomically
+from mmrl.metrics.intervals import bootstrap_interval
+from mmrl.plots import robustness_figure, to_pixels, to_png
+from mmrl.progress import make_console, progress_bar
+from mmrl.report import ROWS, Row, robustness_table, summarise, to_csv, to_json
+from mmrl.run_folder import RunFolder, RunFolderError, json_text
+from mmrl.video import outages, write_video
+from mmrl_agents.agent import Agent
+from mmrl_agents.robustness import Condition, evaluate, rate_conditions, subset_conditions
+from mmrl_envs import SensorDropout
+
+
+@dataclass(frozen=True)
+class CommandConfig:
+    """Settings of the command.
+
+    Args:
+        run: Folders of runs.
+        seed: Of start states and faults.
+        device: Where encoder and policy run.
+        episodes: See `EvaluateConfig`, as for the next four.
+        n_envs: See there.
+        rates: See there.
+        video: See there.
+        confidence: See there.
+        conditions: More conditions: `name`, `faults` and `rate`.
+    """
+
+    run: list[str]
+    seed: int = 0
+    device: str = "auto"
+    episodes: int = 100
+    n_envs: int = 100
+    rates: tuple[float, ...] = EvaluateConfig().rates
+    video: bool = True
+    confidence: float = 0.95
+    conditions: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.run:
+            raise ValueError("run names no folder")
+        self.for_run(EvaluateConfig())
+
+    def for_run(self, own: EvaluateConfig) -> EvaluateConfig:
+        """A run's own settings with those of the command in their place."""
+        return replace(
+            own,
+            episodes=self.episodes,
+            n_envs=self.n_envs,
+            rates=self.rates,
+            video=self.video,
+            confidence=self.confidence,
+        )
+
+
+def main() -> None:
+    """The command."""
+    command_line("evaluate", work)
+
+
+def work(settings: Composed) -> None:
+    """Evaluates one or several runs into a new subfolder of the first."""
+    plain = to_plain(settings)
+    plain["run"] = [plain["run"]] if isinstance(plain["run"], str) else plain["run"]
+    command = typed(CommandConfig, plain, "")
+    extra = _conditions(command.conditions)
+    runs = [RunFolder.open(path) for path in command.run]
+    configs = [_configured(run, command) for run in runs]
+    console = make_console()
+    out = runs[0].new_subfolder("evaluation")
+    rows: list[Row] = []
+    with SummaryWriter(str(out / "tb")) as writer:
+        for run, config in zip(runs, configs, strict=True):
+            console.print(f"{config.label}, seed {config.seed}: {run.path}")
+            agent = Agent.load(run.path, device_of(config))
+            conditions = [*default_conditions(agent, config.evaluate), *extra]
+            rows += measure(config, agent, conditions, command.seed, console)
+        write_results(configs[0], rows, out, console, writer)
+        if command.video:
+            agent = Agent.load(runs[0].path, device_of(configs[0]))
+            film(configs[0], agent, out, console)
+    console.print(f"files in {out}: {', '.join(sorted(p.name for p in out.iterdir()))}")
+
+
+def evaluate_run(
+    config: TrainConfig, run: RunFolder, console: Console, writer: SummaryWriter
+) -> list[Row]:
+    """Evaluates a run whose policy is trained, into its own folder."""
+    agent = Agent.load(run.path, device_of(config))
+    seed = stream(config.seed, EPISODES)
+    conditions = default_conditions(agent, config.evaluate)
+    rows = measure(config, agent, conditions, seed, console)
+    write_results(config, rows, run.path, console, writer)
+    if config.evaluate.video:
+        film(config, agent, run.path, console)
+    return rows
+
+
+def default_conditions(agent: Agent, config: EvaluateConfig) -> list[Condition]:
+    """Every subset of the agent's sensors, and every rate at which they fail at random."""
+    names = list(agent.sensors)
+    return [*subset_conditions(names), *rate_conditions(names, config.rates)]
+
+
+def measure(
+    config: TrainConfig,
+    agent: Agent,
+    conditions: Sequence[Condition],
+    seed: int,
+    console: Console,
+) -> list[Row]:
+    """Runs the same episodes under every condition.
+
+    Args:
+        config: Of the run.
+        agent: What acts.
+        conditions: How sensors fail.
+        seed: Of starts and faults.
+        console: Where progress is shown.
+    """
+    settings = config.evaluate
+    total = settings.episodes * len(conditions)
+    done = 0
+    with progress_bar(console, "evaluate", total, "episodes") as advance:
+
+        def on_episodes(more: int) -> None:
+            nonlocal done
+            done += more
+            advance(done)
+
+        try:
+            results = evaluate(
+                agent.acting,
+                partial(make_envs, config.env),
+                conditions,
+                episodes=settings.episodes,
+                seed=seed,
+                n_envs=settings.n_envs,
+                on_episodes=on_episodes,
+            )
+        except ValueError as error:
+            raise ConfigError(f"the conditions do not fit the environment: {error}") from error
+    rng = np.random.default_rng(seed)
+    rows = []
+    for result in results:
+        low, high = bootstrap_interval([result.rewards], rng, confidence=settings.confidence)
+        rows.append(
+            Row(
+                agent=config.label,
+                condition=result.condition.name,
+                rate=float(result.condition.rate),
+                seed=config.seed,
+                rewards=tuple(result.rewards.tolist()),
+                returns=tuple(result.returns.tolist()),
+                realised_rate=result.missing_rate,
+                ci_low=low,
+                ci_high=high,
+            )
+        )
+    return rows
+
+
+def write_results(
+    config: TrainConfig,
+    rows: Sequence[Row],
+    out: Path,
+    console: Console,
+    writer: SummaryWriter,
+) -> None:
+    """Table, CSV, JSON, plot and TensorBoard's part.
+
+    Args:
+        config: Of the first run.
+        rows: Of one run or several.
+        out: Folder for the files.
+        console: Takes the table.
+        writer: Takes scalars, settings beside results, and the plot.
+    """
+    confidence = config.evaluate.confidence
+    summaries = summarise(rows, confidence=confidence)
+    reference = config.env.reference
+    seeds = len({row.seed for row in rows})
+    what = f"seed {config.seed}" if seeds == 1 else f"IQM of {seeds} seeds"
+    title = f"{config.label}, {what}, {confidence:.0%} intervals"
+    figure = robustness_figure(summaries, title=title, reference=reference)
+    write_atomically(out / "robustness.csv", to_csv(rows).encode())
+    write_atomically(out / ROWS, json_text(to_json(rows, summaries)).encode())
+    write_atomically(out / "robustness.png", to_png(figure))
+    results = {
+        f"robustness/{s.condition}" + f"@{s.rate:g}" * (s.rate > 0): s.iqm for s in summaries
+    }
+    for name, value in results.items():
+        writer.add_scalar(name, value)
+    writer.add_hparams(
+        _flat_settings(config), {f"hparam/{k}": v for k, v in results.items()}, run_name="."
+    )
+    writer.add_image("robustness", to_pixels(figure), dataformats="HWC")
+    console.print(robustness_table(summaries, title=title, reference=reference))
+
+
+def film(config: TrainConfig, agent: Agent, out: Path, console: Console) -> None:
+    """A short video of an episode in which sensors go down and come back."""
+    try:
+        env = make_env(config.env, render_mode="rgb_array")
+    except ConfigError as error:
+        console.print(f"note: no video, {error}")
+        return
+    faults, steps = outages(list(agent.sensors))
+    failing = SensorDropout(env, faults, keep_at_least=0)
+    observation, _ = failing.reset(seed=stream(config.seed, EPISODES))
+    agent.reset()
+    frames: list[NDArray[np.uint8]] = []
+    for _ in range(steps):
+        frame = failing.render()
+        if not isinstance(frame, np.ndarray):
+            console.print(f"note: no video, {config.env.id} renders no frames")
+            return
+        frames.append(frame)
+        observation, _, terminated, truncated, _ = failing.step(agent.act(observation))
+        if terminated or truncated:
+            break
+    fps = int(failing.metadata.get("render_fps", 30))
+    failing.close()
+    path = write_video(frames, out / "sensors", fps=fps)
+    console.print(f"video: {path}")
+
+
+def _configured(run: RunFolder, command: CommandConfig) -> TrainConfig:
+    config = from_mapping(run.config)
+    if not run.finished("train"):
+        raise RunFolderError(
+            f"{run.path} has no trained policy yet; finish it with: python -m mmrl.train "
+            f"resume={run.path}"
+        )
+    return replace(config, evaluate=command.for_run(config.evaluate), device=command.device)
+
+
+def _conditions(specifications: Sequence[Mapping[str, Any]]) -> list[Condition]:
+    made = []
+    for spec in specifications:
+        if set(spec) - {"name", "faults", "rate"} or "name" not in spec:
+            raise ConfigError(f"a condition has a name, faults and a rate, got {dict(spec)}")
+        faults = tuple(spec.get("faults", ()))
+        made.append(Condition(str(spec["name"]), faults, float(spec.get("rate", 0.0))))
+    return made
+
+
+def _flat_settings(config: TrainConfig) -> dict[str, Any]:
+    """What tells runs apart in TensorBoard's table of settings."""
+    return {
+        "label": config.label,
+        "seed": config.seed,
+        "algorithm": config.agent.algorithm,
+        "frames": config.agent.frames,
+        "method": config.method,
+        "samples": config.collect.samples,
+        "fit_steps": config.fit.steps or 0,
+        "fit_lr": config.fit.lr,
+        "experiment": config.experiment,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""What a run says while it works: a bar with the time left for each stage, and curves in files."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+FLUSH_EVERY = 50
+
+Advance = Callable[[int], None]
+"""Called with how much is done so far."""
+
+
+@contextmanager
+def progress_bar(console: Console, stage: str, total: int, unit: str) -> Iterator[Advance]:
+    """A bar for one stage; on anything but a terminal one line at its end.
+
+    Args:
+        console: Where it is shown.
+        stage: Its name.
+        total: How much there is to do.
+        unit: Of what.
+
+    Yields:
+        A function to be called with how much is done so far.
+    """
+    columns = (
+        TextColumn("[bold]{task.description:<9}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(stage, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+class Curve:
+    """Numbers over time in a CSV file that survives a kill and is continued.
+
+    Args:
+        path: Of the file; what an earlier attempt wrote is kept.
+        key: Name of the column by which rows are ordered; later rows replace earlier ones.
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.path = path
+        self.key = key
+        self._pending: list[Mapping[str, float]] = []
+
+    def add(self, row: Mapping[str, float]) -> None:
+        """Adds a row; all rows have the same columns."""
+        self._pending.append(row)
+        if len(self._pending) >= FLUSH_EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is pending."""
+        if not self._pending:
+            return
+        is_new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, self._pending[0], lineterminator="\n")
+            if is_new:
+                writer.writeheader()
+            writer.writerows(self._pending)
+        self._pending.clear()
+
+    def text(self) -> str:
+        """All rows in order, as CSV; a last line that a kill cut off is left out."""
+        self.flush()
+        columns = read_curve(self.path)
+        if not columns:
+            return ""
+        rows = dict(enumerate(zip(*columns.values(), strict=True)))
+        place = list(columns).index(self.key)
+        latest = {row[place]: row for row in rows.values()}
+        buffer = StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([f"{value:.6g}" for value in latest[k]] for k in sorted(latest))
+        return buffer.getvalue()
+
+
+def read_curve(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Columns of a CSV file of numbers by name; nothing where there is no file."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        header, *lines = list(csv.reader(file)) or [[]]
+    rows = [row for line in lines if len(row := _numbers(line)) == len(header)]
+    table = np.array(rows, np.float64).reshape(len(rows), len(header))
+    return {name: table[:, i] for i, name in enumerate(header)}
+
+
+def _numbers(cells: list[str]) -> list[float]:
+    """The cells of a line; none where a kill cut it off in the middle of a number."""
+    try:
+        return [float(cell) for cell in cells]
+    except ValueError:
+        return []
+
+
+def make_console() -> Console:
+    """Where a run reports to: standard output, at a readable width where it is no terminal."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100, soft_wrap=True)

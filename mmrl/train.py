@@ -1,0 +1,180 @@
+"""`python -m mmrl.train`: collect, pretrain, train, evaluate; everything lands in one folder.
+
+python -m mmrl.train                        the default experiment
+python -m mmrl.train --help                 settings, groups, examples
+python -m mmrl.train resume=outputs/latest  continue what was interrupted
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from mmrl import checkpoint
+from mmrl.command_line import command_line, refuse_other_settings
+from mmrl.comparison import compare
+from mmrl.config import Composed, TrainConfig, from_mapping, to_plain
+from mmrl.control import (
+    check_environment,
+    collect_data,
+    pretrain,
+    probe,
+    train_policy,
+)
+from mmrl.data import ArrayData
+from mmrl.evaluate import evaluate_run
+from mmrl.plots import to_png, training_figure
+from mmrl.progress import Curve, make_console, progress_bar, read_curve
+from mmrl.report import ROWS
+from mmrl.run_folder import RunFolder
+from mmrl_agents.checkpoints import save_policy
+
+DATA, TEST_DATA = "data.npz", "test_data.npz"
+LOSSES, REWARDS = "pretraining.csv", "training.csv"
+
+
+def main() -> None:
+    """The command."""
+    command_line("train", work)
+
+
+def work(settings: Composed) -> None:
+    """Starts or continues one run."""
+    given = to_plain(settings)
+    resume = given.pop("resume", None)
+    console = make_console()
+    if resume is None:
+        config = from_mapping(given)
+        check_environment(config)
+        run = RunFolder.create(_new_path(config), given)
+    else:
+        run = RunFolder.open(resume)
+        refuse_other_settings(run.config, given)
+        config = from_mapping(run.config)
+        check_environment(config)
+        finished = ", ".join(run.stages)
+        console.print(f"continuing {run.path}; finished: {finished or 'no stage yet'}")
+    if note := run.point_latest(run.path.parent / "latest"):
+        console.print(f"note: {note}")
+    console.print(f"run folder: {run.path}")
+    if config.comparison.variants:
+        compare(config, run, console, train)
+    else:
+        train(config, run, console)
+    console.print(f"files in {run.path}: {', '.join(run.files())}")
+
+
+def train(config: TrainConfig, run: RunFolder, console: Console) -> None:
+    """All stages that are not finished yet."""
+    with SummaryWriter(str(run.path / "tb")) as writer:
+        if config.method_settings is not None:
+            collect_stage(config, run, console, writer)
+            pretrain_stage(config, run, console, writer)
+        train_stage(config, run, console, writer)
+        evaluate_stage(config, run, console, writer)
+
+
+def collect_stage(
+    config: TrainConfig, run: RunFolder, console: Console, writer: SummaryWriter
+) -> None:
+    """Observations under random actions."""
+    if run.finished("collect"):
+        return
+    total = config.collect.samples + config.collect.test_samples
+    with run.stage("collect", (DATA, TEST_DATA)):
+        with progress_bar(console, "collect", total, "samples") as advance:
+            data, test = collect_data(config, advance)
+        data.save(run.path / DATA)
+        test.save(run.path / TEST_DATA)
+        facts = {
+            "samples": len(data),
+            "test_samples": len(test),
+            "megabytes": round(data.nbytes / 1e6, 3),
+        }
+        for name, value in facts.items():
+            writer.add_scalar(f"collect/{name}", value)
+        if data.target is not None and data.target.ndim == 2:
+            for i, column in enumerate(data.target.T):
+                writer.add_histogram(f"collect/state_{i}", column)
+        run.add_metrics(collect=facts)
+
+
+def pretrain_stage(
+    config: TrainConfig, run: RunFolder, console: Console, writer: SummaryWriter
+) -> None:
+    """An encoder for any subset of the sensors."""
+    if run.finished("pretrain"):
+        return
+    data = ArrayData.load(run.path / DATA)
+    total = config.fit.total_steps(len(data))
+    with run.stage("pretrain", ("encoder.safetensors", "encoder.yaml", LOSSES)) as scratch:
+        losses = Curve(scratch / LOSSES, "step")
+        with progress_bar(console, "pretrain", total, "steps") as advance:
+            method, result = pretrain(config, data, scratch, losses, writer, advance)
+        run.write_text(LOSSES, losses.text())
+        facts: dict[str, Any] = {"steps": result.steps, **result.losses}
+        if config.evaluate.probe:
+            scores = probe(config, method, data, ArrayData.load(run.path / TEST_DATA))
+            facts["probe_r2"] = scores
+            for condition, values in scores.items():
+                console.print(f"  state read off {condition}: R² {_numbers(values)}")
+                for i, value in enumerate(values):
+                    writer.add_scalar(f"probe_r2/{condition}/{i}", value)
+        run.add_metrics(pretrain=facts)
+        checkpoint.save(method, run.path)
+    if not config.collect.keep:
+        run.discard("collect", DATA, TEST_DATA)
+
+
+def train_stage(
+    config: TrainConfig, run: RunFolder, console: Console, writer: SummaryWriter
+) -> None:
+    """A policy on the latents, or on the observation itself."""
+    if run.finished("train"):
+        return
+    with run.stage("train", ("policy.zip", REWARDS, "training.png")) as scratch:
+        encoder = None if config.method_settings is None else checkpoint.load(run.path)
+        rewards = Curve(scratch / REWARDS, "frames")
+        with progress_bar(console, "train", config.agent.frames, "frames") as advance:
+            model, cost = train_policy(config, encoder, run.path, scratch, rewards, advance)
+        run.write_text(REWARDS, rewards.text())
+        figure = training_figure(
+            read_curve(run.path / LOSSES),
+            read_curve(run.path / REWARDS),
+            title=f"{config.label}, seed {config.seed}",
+            reference=config.env.reference,
+        )
+        run.write_bytes("training.png", to_png(figure))
+        writer.add_figure("training", figure)
+        run.add_metrics(train=asdict(cost))
+        save_policy(model, config.agent, run.path / "policy.zip")
+
+
+def evaluate_stage(
+    config: TrainConfig, run: RunFolder, console: Console, writer: SummaryWriter
+) -> None:
+    """Every subset of the sensors, and rates of failure."""
+    if run.finished("evaluate"):
+        return
+    with run.stage("evaluate", ("robustness.csv", ROWS, "robustness.png")):
+        rows = evaluate_run(config, run, console, writer)
+        means = {f"{r.condition}@{r.rate:g}": r.mean_reward_per_step for r in rows}
+        run.add_metrics(evaluate={"mean_reward_per_step": means})
+
+
+def _new_path(config: TrainConfig) -> Path:
+    time = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+    return Path(config.outputs) / f"{time}-{config.experiment}-seed{config.seed}"
+
+
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:.3f}" for value in values)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Plots hold what they are given, in readable sizes."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmrl.plots import COLOURS, robustness_figure, to_pixels, to_png, training_figure
+from mmrl.report import BERNOULLI, Summary
+
+BASE = Summary("gmc", "image+sound", 0.0, 1, 10, -0.5, -0.5, 0.1, -0.55, -0.45)
+REFERENCE = {"optimum": -0.46, "random": -6.11}
+
+
+def summaries(agents: tuple[str, ...] = ("gmc",)) -> list[Summary]:
+    conditions = [("image+sound", 0.0), ("image", 0.0), ("sound", 0.0)]
+    conditions += [(BERNOULLI, rate / 10) for rate in range(10)]
+    return [
+        replace(BASE, agent=agent, condition=name, rate=rate)
+        for agent in agents
+        for name, rate in conditions
+    ]
+
+
+def test_subsets_and_rates_have_a_panel_each() -> None:
+    figure = robustness_figure(summaries(), title="t", reference=REFERENCE)
+    left, right = figure.axes
+    assert [t.get_text() for t in left.get_xticklabels()] == ["image +\nsound", "image", "sound"]
+    assert right.lines[0].get_xdata()[-1] == pytest.approx(90)  # type: ignore[index]
+    assert "per step" in left.get_ylabel()
+    assert "%" in right.get_xlabel()
+
+
+def test_rates_alone_fill_the_figure() -> None:
+    rates = [s for s in summaries() if s.condition == BERNOULLI]
+    assert len(robustness_figure(rates, title="t").axes) == 1
+
+
+def test_far_references_do_not_squeeze_the_results() -> None:
+    figure = robustness_figure(summaries(), title="t", reference=REFERENCE)
+    low, high = figure.axes[0].get_ylim()
+    assert low > -1.0
+    assert low < -0.46 < high
+    texts = [text.get_text() for axis in figure.axes for text in axis.texts]
+    assert any("random -6.11" in text for text in texts)
+
+
+def test_every_agent_has_its_colour_and_name() -> None:
+    figure = robustness_figure(summaries(("a", "b", "c")), title="t")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "c"]
+    assert len(set(COLOURS)) == len(COLOURS)
+
+
+def test_training_curves_with_and_without_pretraining() -> None:
+    steps = np.arange(100.0)
+    rewards = {"frames": steps, "reward_per_step": -steps / 50}
+    pretraining = {"step": steps, "loss": steps, "image": steps, "sound": steps}
+    both = training_figure(pretraining, rewards, title="t", reference=REFERENCE)
+    assert len(both.axes) == 2
+    assert len(training_figure({}, rewards, title="t").axes) == 1
+
+
+def test_training_without_a_finished_episode_is_drawn() -> None:
+    assert to_png(training_figure({}, {}, title="t", reference=REFERENCE))
+
+
+def test_png_is_an_image_of_readable_size() -> None:
+    content = to_png(robustness_figure(summaries(), title="t", reference=REFERENCE))
+    image = Image.open(io.BytesIO(content))
+    assert image.format == "PNG"
+    assert image.width >= 1000
+
+
+def test_pixels_are_rgb() -> None:
+    pixels = to_pixels(robustness_figure(summaries(), title="t"))
+    assert pixels.dtype == np.uint8
+    assert pixels.shape[2] == 3
+    assert pixels.std() > 0

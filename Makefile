@@ -15,7 +15,7 @@ TORCH ?= 2.13.0
 EXTRAS := contrib,data,dev,human,joblib,mujoco,robotics,slurm,test,text
 
 .DEFAULT_GOAL := help
-.PHONY: help train test check format lint types constraints clean
+.PHONY: help train test check format lint types wheel constraints clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ types: $(VENV)/.installed-dev ## Types, strictly
 format: $(VENV)/.installed-dev ## Format, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+wheel: $(VENV)/.installed-dev ## Build the distributions into dist/
+	$(BIN)/python -m build
 
 constraints: ## Write constraints.txt anew: the newest releases that fit pyproject.toml and TORCH
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints

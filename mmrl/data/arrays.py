@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mmrl.data.npz import read_npz
 from mmrl.data.sequences import Sequences
 from mmrl.files import write_atomically
 from mmrl.modality import Batch, Modality
@@ -188,13 +188,12 @@ class ArrayData:
             FileNotFoundError: There is none.
         """
         try:
-            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
+            arrays = read_npz(path)
             described = json.loads(arrays.pop("modalities").tobytes())
             modalities = [Modality(m["name"], tuple(m["shape"]), m["kind"]) for m in described]
             values = {m.name: _stored(arrays, m) for m in modalities}
             return cls(values, modalities, arrays["available"], arrays.get("target"))
-        except (zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError) as error:
             raise ValueError(
                 f"{path} is damaged or no data set of this package: {error}"
             ) from error

@@ -5,7 +5,6 @@ The layout stands in docs/data.md; `python -m mmrl.data check FILE` says what it
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from mmrl.data.arrays import ArrayData, Column
 from mmrl.data.dataset import SPLITS, DataError, DataSet, check_target, count_outputs, split_off
+from mmrl.data.npz import read_npz
 from mmrl.data.sequences import Sequences
 from mmrl.modality import AVAILABLE, KINDS, MIN_IMAGE_SIDE, Modality
 
@@ -80,14 +80,9 @@ def read_arrays(path: Path) -> Arrays:
     if not path.is_file():
         raise DataError(f"there is no file or folder {path}; {LAYOUT}")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} is a single array, not an npz file; {LAYOUT}")
-            return {name: file[name] for name in file.files}
-    except DataError:
-        raise
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged or no npz file of plain arrays: {error}") from error
+        return read_npz(path)
+    except (OSError, ValueError) as error:
+        raise DataError(str(error)) from error
 
 
 def _read_npy(path: Path) -> NDArray[Any]:

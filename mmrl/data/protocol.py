@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from mmrl.data.arrays import ArrayData
 from mmrl.data.dataset import SPLITS, DataError, DataSet
 from mmrl.data.missingness import OVERALL, PER_MODALITY, Rule, Spec, draw, make_rules
+from mmrl.data.npz import read_npz
 from mmrl.files import write_atomically
 
 Masks = dict[str, NDArray[np.bool_]]
@@ -153,8 +153,8 @@ class Drawn:
         path = Path(path)
         try:
             described = yaml.safe_load(path.with_name(path.name + ".yaml").read_text())
-            with np.load(path.with_name(path.name + ".npz"), allow_pickle=False) as file:
-                masks = {split: file[split] for split in SPLITS}
+            arrays = read_npz(path.with_name(path.name + ".npz"))
+            masks = {split: arrays[split] for split in SPLITS}
             drawn = cls(
                 str(described["data"]),
                 tuple(described["modalities"]),
@@ -164,7 +164,7 @@ class Drawn:
             )
             if any(mask.shape[1:] != (len(drawn.modalities),) for mask in masks.values()):
                 raise ValueError("masks and description differ in modalities")
-        except (OSError, zipfile.BadZipFile, EOFError, yaml.YAMLError) as error:
+        except (OSError, yaml.YAMLError) as error:
             raise DataError(f"cannot read the masks {path}.npz and .yaml: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}.yaml and .npz hold no masks: {error!r}") from error

@@ -1,0 +1,95 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mmrl.data.__main__ import main
+from mmrl.data.check import check_file
+from mmrl.data.sets import FILES
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def make() -> Arrays:
+    rng = np.random.default_rng(0)
+    arrays: Arrays = {}
+    for split, n in {"train": 30, "test": 12}.items():
+        arrays[f"{split}/touch"] = rng.normal(size=(n, 4)).astype(np.float32)
+        arrays[f"{split}/gait/values"] = rng.normal(size=(3 * n, 2)).astype(np.float32)
+        arrays[f"{split}/gait/offsets"] = 3 * np.arange(n + 1)
+        arrays[f"{split}/target"] = np.arange(n) % 3
+    return arrays
+
+
+def warnings(arrays: Arrays, folder: Path) -> list[str]:
+    np.savez(folder / "mine.npz", **arrays)  # type: ignore[arg-type]
+    return check_file(folder / "mine.npz").warnings
+
+
+def test_good_data_have_no_warnings(tmp_path: Path) -> None:
+    assert warnings(make(), tmp_path) == []
+
+
+def test_leaks_are_found(tmp_path: Path) -> None:
+    arrays = make()
+    arrays["test/touch"][4:6] = arrays["train/touch"][7]
+    assert warnings(arrays, tmp_path) == [
+        "leak: in 2 of 12 samples of test, touch is the same as in a sample of train"
+    ]
+    arrays["test/gait/values"][12:15] = arrays["train/gait/values"][21:24]
+    assert warnings(arrays, tmp_path) == ["leak: 1 samples of test are in train too"]
+
+
+def test_missing_values_are_no_leak(tmp_path: Path) -> None:
+    arrays = make()
+    arrays["train/touch"][:3] = arrays["test/touch"][:2, :1] = np.nan
+    assert warnings(arrays, tmp_path) == []
+
+
+def test_what_is_odd_is_named(tmp_path: Path) -> None:
+    arrays = make()
+    arrays["extra"] = np.zeros(1)
+    arrays["train/touch"][:] = 2
+    arrays["test/touch"][:] = np.nan
+    arrays["test/gait/values"][:3] = np.nan
+    arrays["test/target"][0] = 4
+    found = warnings(arrays, tmp_path)
+    assert found == [
+        "these arrays mean nothing and are ignored: ['extra']",
+        "train: touch is 2 everywhere",
+        "test: 1 samples have no modality at all",
+        "test: touch is missing in every sample",
+        "test has the classes [4], which train does not have",
+        "train has no sample of the classes [3, 4]",
+    ]
+
+
+@pytest.mark.parametrize("name", ["avmnist", "digits"])
+def test_the_shipped_sets_do_not_leak(name: str) -> None:
+    assert check_file(FILES / f"{name}.npz").warnings == []
+
+
+def test_the_command_prints_what_it_sees(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    arrays = make()
+    arrays["train/touch"][:15] = np.nan
+    np.savez(tmp_path / "mine.npz", **arrays)  # type: ignore[arg-type]
+    assert main(["check", str(tmp_path / "mine.npz")]) == 0
+    printed = capsys.readouterr().out
+    for text in ("touch", "3×2", "50.0% missing", "3 … 3 steps", "3 classes", "No split valid"):
+        assert text in printed
+    arrays["test/touch"][0] = arrays["train/touch"][20]
+    np.savez(tmp_path / "mine.npz", **arrays)  # type: ignore[arg-type]
+    assert main(["check", str(tmp_path / "mine.npz")]) == 0
+    assert main(["check", "--strict", str(tmp_path / "mine.npz")]) == 1
+    assert "! leak: in 1 of 12" in capsys.readouterr().out
+
+
+def test_the_command_fails_on_what_cannot_be_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(tmp_path / "none.npz")]) == 1
+    assert "there is no file or folder" in capsys.readouterr().err

@@ -79,6 +79,7 @@ class AgentConfig:
         arguments: What the algorithm's constructor takes, e.g. `learning_rate`, `gamma`.
         noise: Exploration noise of off-policy algorithms.
         learning_rate_schedule: `constant`, or `linear`: to zero at the last frame.
+        decay_from: Share of the frames after which a linear schedule begins to fall, in [0, 1).
         initialization: `default`, or `xavier_uniform` weights in the policy's linear layers.
         action_rule: `scaled`: a policy's actions cover the environment's range. `paper`: see
             `mmrl_agents.rules.UnitActions`.
@@ -105,6 +106,7 @@ class AgentConfig:
     arguments: dict[str, Any] = field(default_factory=dict)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     learning_rate_schedule: str = "constant"
+    decay_from: float = 0.0
     initialization: str = "default"
     action_rule: str = "scaled"
     terminal_time_limit: bool = False
@@ -115,6 +117,8 @@ class AgentConfig:
         for name in ("frames", "n_envs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.decay_from < 1:
+            raise ValueError(f"decay_from must be at least 0 and below 1, got {self.decay_from}")
         _check_name("learning_rate_schedule", self.learning_rate_schedule, SCHEDULES)
         _check_name("initialization", self.initialization, INITIALIZATIONS)
         _check_name("action_rule", self.action_rule, ACTION_RULES)

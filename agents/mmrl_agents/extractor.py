@@ -57,7 +57,8 @@ class EncoderExtractor(BaseFeaturesExtractor):
         self._turned = turned
         self.freeze = freeze
         self.encoder = encoder
-        self.encoder.requires_grad_(not freeze)
+        if freeze:
+            _freeze(encoder)
         channels = {m.name: observation_space[m.name] for m in encoder.modalities}
         self._bytes = {name for name, space in channels.items() if space.dtype == np.uint8}
         self._divided = {
@@ -96,6 +97,17 @@ class EncoderExtractor(BaseFeaturesExtractor):
                     "where the policy has normalize_images=False"
                 )
         return value.round().to(torch.uint8)
+
+
+def _freeze(module: nn.Module) -> None:
+    """Makes buffers of all parameters: as parameters of a target network they would drift.
+
+    Stable-Baselines3 sets those to (1 - tau) x + tau x after each step, which is x up to rounding.
+    """
+    for part in module.modules():
+        for name, parameter in list(part.named_parameters(recurse=False)):
+            delattr(part, name)
+            part.register_buffer(name, parameter.detach())
 
 
 def _turned(space: spaces.Space[Any], modalities: tuple[Modality, ...]) -> set[str]:

@@ -35,7 +35,7 @@ def to_plain(space: spaces.Space[Any]) -> dict[str, Any]:
     if isinstance(space, spaces.MultiDiscrete):
         return {"type": "MultiDiscrete", "nvec": space.nvec.tolist()}
     if isinstance(space, spaces.MultiBinary):
-        return {"type": "MultiBinary", "shape": list(space.shape)}
+        return {"type": "MultiBinary", "n": space.n if np.isscalar(space.n) else list(space.shape)}
     raise TypeError(
         f"cannot describe a {type(space).__name__} space; known: Box, Dict, Discrete, "
         "MultiDiscrete, MultiBinary"
@@ -69,7 +69,7 @@ def _build(plain: Mapping[str, Any]) -> spaces.Space[Any]:
         case "MultiDiscrete":
             return spaces.MultiDiscrete(plain["nvec"])
         case "MultiBinary":
-            return spaces.MultiBinary(plain["shape"])
+            return spaces.MultiBinary(plain["n"])
     raise KeyError(plain["type"])
 
 

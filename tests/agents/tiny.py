@@ -80,6 +80,7 @@ class TwoSensors(gym.Env[dict[str, np.ndarray], np.ndarray]):
         if with_mask:
             channels["available"] = spaces.MultiBinary(2)
         self.with_mask = with_mask
+        self.channels = channels
         self.observation_space = spaces.Dict(channels)  # type: ignore[assignment]
         self.action_space = spaces.Box(-2.0, 2.0, (1,), np.float32)
         self.steps = 0

@@ -1,0 +1,98 @@
+"""What acts: a batch of observations in, actions out, whatever is behind it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from jaxtyping import Bool
+from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+
+from mmrl.methods.method import Method
+from mmrl_agents.latent import LatentMemory, Observation
+
+
+class Acting(Protocol):
+    """Anything that chooses actions for a batch of environments."""
+
+    def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
+        """Chooses an action for each environment.
+
+        Args:
+            observations: By channel, (envs, *shape) each, and `available` where sensors may fail.
+            first: Which environments have just started an episode: what is remembered of the one
+                before is forgotten.
+        """
+        ...
+
+
+class _Memory:
+    """The hidden state of a recurrent policy; nothing for the others."""
+
+    def __init__(self, policy: BasePolicy | BaseAlgorithm, deterministic: bool) -> None:
+        self.policy = policy
+        self.deterministic = deterministic
+        self.state: tuple[NDArray[Any], ...] | None = None
+        self.envs = 0
+
+    def predict(self, observation: Any, first: NDArray[np.bool_]) -> NDArray[Any]:
+        if len(first) != self.envs:
+            self.state, self.envs = None, len(first)
+        actions, self.state = self.policy.predict(
+            observation, self.state, first, deterministic=self.deterministic
+        )
+        return np.asarray(actions)
+
+
+class LatentPolicy:
+    """A policy that was trained on the latents of a frozen encoder.
+
+    Args:
+        encoder: Put into evaluation mode and on `device`.
+        policy: Of Stable-Baselines3.
+        device: Where the encoder runs.
+        deterministic: Whether the most likely action is taken.
+    """
+
+    def __init__(
+        self,
+        encoder: Method,
+        policy: BasePolicy | BaseAlgorithm,
+        device: torch.device | str = "cpu",
+        *,
+        deterministic: bool = True,
+    ) -> None:
+        self.latents = LatentMemory(encoder, device)
+        self.memory = _Memory(policy, deterministic)
+
+    def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
+        """See `Acting`; while nothing is available the last latent is held."""
+        return self.memory.predict(self.latents.step(observations, first), first)
+
+
+class ObservationPolicy:
+    """A policy that was trained on the Dict observation itself.
+
+    Channels that it was not trained with, `available` among them, are left out.
+
+    Args:
+        policy: Of Stable-Baselines3.
+        deterministic: Whether the most likely action is taken.
+
+    Raises:
+        TypeError: The policy was trained on something else than a Dict observation.
+    """
+
+    def __init__(self, policy: BasePolicy | BaseAlgorithm, *, deterministic: bool = True) -> None:
+        if not isinstance(policy.observation_space, spaces.Dict):
+            raise TypeError(f"expected a policy on Dicts, got {policy.observation_space}")
+        self.names = list(policy.observation_space.spaces)
+        self.memory = _Memory(policy, deterministic)
+
+    def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
+        """See `Acting`."""
+        return self.memory.predict({name: observations[name] for name in self.names}, first)

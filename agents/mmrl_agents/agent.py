@@ -1,0 +1,150 @@
+"""A trained agent for a control loop: one observation in, one action out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import ArrayLike, NDArray
+
+from mmrl.checkpoint import CheckpointError
+from mmrl.checkpoint import load as load_encoder
+from mmrl.modality import AVAILABLE
+from mmrl_agents.acting import LatentPolicy, ObservationPolicy
+from mmrl_agents.checkpoints import load_policy
+
+POLICY = "policy.zip"
+
+
+class Agent:
+    """Acts on whichever sensors deliver.
+
+    Args:
+        acting: The policy, with its encoder if it has one.
+        sensors: A space for each sensor.
+
+    Example:
+        A control loop::
+
+            agent = Agent.load("outputs/latest")
+            while True:
+                action = agent.act({"image": camera.read(), "sound": microphone.read()})
+    """
+
+    def __init__(
+        self, acting: LatentPolicy | ObservationPolicy, sensors: Mapping[str, spaces.Space[Any]]
+    ) -> None:
+        self.acting = acting
+        self.sensors = {name: space for name, space in sensors.items() if name != AVAILABLE}
+        self._first = True
+
+    @classmethod
+    def load(cls, folder: Path | str, device: torch.device | str = "cpu") -> Agent:
+        """Reads the agent of a run folder.
+
+        Args:
+            folder: Of a run whose policy is trained.
+            device: Where encoder and policy run.
+
+        Raises:
+            CheckpointError: There is no trained policy, or a file is damaged or does not fit.
+        """
+        folder = Path(folder)
+        if not (folder / POLICY).is_file():
+            found = sorted(p.name for p in folder.glob("*")) if folder.is_dir() else []
+            raise CheckpointError(
+                f"no trained agent in {folder}: there should be {POLICY}, but there is "
+                f"{', '.join(found) or 'nothing'}"
+            )
+        saved = load_policy(folder / POLICY, device, checkpoint=folder / "encoder.safetensors")
+        if not isinstance(saved.sensors, spaces.Dict):
+            raise CheckpointError(f"the policy in {folder} has no named sensors: {saved.sensors}")
+        if not saved.on_latents:
+            return cls(ObservationPolicy(saved.policy), saved.sensors.spaces)
+        encoder = load_encoder(folder, device=device)
+        if encoder.latent_dim != saved.policy.observation_space.shape[0]:  # type: ignore[index]
+            raise CheckpointError(
+                f"the encoder in {folder} has latents of size {encoder.latent_dim}, but its policy "
+                f"acts on {saved.policy.observation_space}: they are of different runs"
+            )
+        return cls(LatentPolicy(encoder, saved.policy, device), saved.sensors.spaces)
+
+    def reset(self) -> None:
+        """Forgets the episode so far: the last latent, and the state of a recurrent policy."""
+        self._first = True
+
+    def act(
+        self, observation: Mapping[str, ArrayLike | None], deterministic: bool = True
+    ) -> NDArray[Any]:
+        """Chooses an action.
+
+        Args:
+            observation: Values by sensor, as the environment delivers them. A sensor that is
+                absent, None, or delivers NaN or inf is missing; so is one whose entry in
+                `available` is 0, where the observation has that. With nothing left, the agent
+                acts on what it last knew.
+            deterministic: Whether the most likely action is taken, or one is drawn.
+
+        Returns:
+            The action, in the shape of the action space.
+
+        Raises:
+            ValueError: An unknown sensor, or values of the wrong shape or range.
+        """
+        if unknown := sorted(set(observation) - set(self.sensors) - {AVAILABLE}):
+            raise ValueError(f"unknown sensors {unknown}; the agent has {list(self.sensors)}")
+        announced = self._announced(observation.get(AVAILABLE))
+        batch: dict[str, NDArray[Any]] = {}
+        available = np.zeros((1, len(self.sensors)), np.int8)
+        for i, (name, space) in enumerate(self.sensors.items()):
+            value = observation.get(name) if announced[i] else None
+            reading = None if value is None else _reading(name, value, space)
+            available[0, i] = reading is not None
+            batch[name] = (
+                np.zeros(space.shape or (), space.dtype)[None] if reading is None else reading[None]
+            )
+        batch[AVAILABLE] = available
+        first = np.array([self._first])
+        self._first = False
+        self.acting.memory.deterministic = deterministic
+        action: NDArray[Any] = self.acting.act(batch, first)[0]
+        return action
+
+    def _announced(self, mask: ArrayLike | None) -> NDArray[np.bool_]:
+        if mask is None:
+            return np.ones(len(self.sensors), np.bool_)
+        announced = np.asarray(mask).astype(np.bool_)
+        if announced.shape != (len(self.sensors),):
+            raise ValueError(
+                f"{AVAILABLE} must have one entry for each of {list(self.sensors)}, got {mask!r}"
+            )
+        return announced
+
+
+def _reading(name: str, value: ArrayLike, space: spaces.Space[Any]) -> NDArray[Any] | None:
+    """The value in the type of its space; None where it has NaN or inf.
+
+    Raises:
+        ValueError: A shape, or bytes, that the sensor cannot deliver.
+    """
+    array = np.asarray(value)
+    if array.shape != space.shape:
+        raise ValueError(f"sensor {name!r} has shape {space.shape}, got {array.shape}")
+    if array.dtype == space.dtype and array.dtype.kind in "uib":
+        return array
+    if array.dtype.kind not in "fuib":
+        raise ValueError(f"sensor {name!r} delivers numbers, got {array.dtype}")
+    if not np.isfinite(array).all():
+        return None
+    assert space.dtype is not None
+    converted = array.astype(space.dtype)
+    if space.dtype.kind in "ui" and not np.array_equal(converted, array):
+        raise ValueError(
+            f"sensor {name!r} delivers {space.dtype} (images: 0 to 255), got {array.dtype} values "
+            f"from {array.min()} to {array.max()}"
+        )
+    return converted

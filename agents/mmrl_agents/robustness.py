@@ -1,0 +1,207 @@
+"""How well an agent acts while its sensors fail: the same starts under every condition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
+from mmrl.modality import AVAILABLE
+from mmrl_agents.acting import Acting
+from mmrl_envs import VectorSensorDropout
+from mmrl_envs.faults import make_faults
+
+RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+BERNOULLI = "bernoulli"
+
+MakeEnvs = Callable[[int], VectorEnv[Any, Any, Any]]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How sensors fail while an agent is evaluated.
+
+    Args:
+        name: For tables.
+        faults: Specifications, see `mmrl_envs.faults.make_faults`.
+        rate: Nominal share of steps at which a sensor is missing, where that is the point.
+        keep_at_least: Sensors that are always left.
+    """
+
+    name: str
+    faults: tuple[Mapping[str, Any], ...] = ()
+    rate: float = 0.0
+    keep_at_least: int = 0
+
+
+@dataclass(frozen=True)
+class ConditionResult:
+    """What an agent reached under one condition, by episode.
+
+    Attributes:
+        condition: The condition.
+        returns: Sum of rewards.
+        lengths: Number of steps.
+        missing: Share of observations in which each channel was missing, over all episodes.
+        starts: What the environment's infos said at the start, (episodes, ...) by name.
+    """
+
+    condition: Condition
+    returns: Float[np.ndarray, " episodes"]
+    lengths: Int[np.ndarray, " episodes"]
+    missing: dict[str, float]
+    starts: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def rewards(self) -> Float[np.ndarray, " episodes"]:
+        """Mean reward per step of every episode."""
+        rewards: NDArray[np.float64] = self.returns / self.lengths
+        return rewards
+
+    @property
+    def missing_rate(self) -> float:
+        """Share of (observation, channel) pairs that were missing."""
+        return float(np.mean(list(self.missing.values())))
+
+
+def subset_conditions(channels: Sequence[str]) -> list[Condition]:
+    """Every non-empty subset of the sensors, larger ones first; the others are always missing.
+
+    Example:
+        >>> [condition.name for condition in subset_conditions(["image", "sound"])]
+        ['image+sound', 'image', 'sound']
+    """
+    conditions = []
+    for size in range(len(channels), 0, -1):
+        for subset in combinations(channels, size):
+            lost = [name for name in channels if name not in subset]
+            faults = ({"pattern": "fixed", "channels": lost},) if lost else ()
+            conditions.append(Condition("+".join(subset), faults))
+    return conditions
+
+
+def rate_conditions(
+    channels: Sequence[str], rates: Sequence[float] = RATES, keep_at_least: int = 0
+) -> list[Condition]:
+    """Every sensor missing at each step on its own, with the same probability.
+
+    Args:
+        channels: The sensors.
+        rates: Probabilities, each in [0, 1).
+        keep_at_least: Sensors that are always left. With more than 0 the share that is really
+            missing falls behind the nominal rate; with 0 all may be missing at once.
+
+    Example:
+        >>> [(c.name, c.rate) for c in rate_conditions(["image", "sound"], (0.0, 0.5))]
+        [('bernoulli', 0.0), ('bernoulli', 0.5)]
+    """
+    return [
+        Condition(
+            BERNOULLI,
+            ({"pattern": "bernoulli", "rate": rate, "channels": list(channels)},) if rate else (),
+            rate,
+            keep_at_least,
+        )
+        for rate in rates
+    ]
+
+
+def evaluate(
+    agent: Acting,
+    make_envs: MakeEnvs,
+    conditions: Iterable[Condition],
+    *,
+    episodes: int,
+    seed: int,
+    n_envs: int = 100,
+    on_episodes: Callable[[int], None] | None = None,
+) -> list[ConditionResult]:
+    """Runs the same episodes under every condition.
+
+    Episode i starts from the same state everywhere: environments get the same seeds, and faults
+    draw from streams of their own. Of each environment only the first episode counts.
+
+    Args:
+        agent: What acts.
+        make_envs: Makes so many environments, stepped at once, whose sensors do not fail yet.
+        conditions: How sensors fail.
+        episodes: Per condition.
+        seed: Of starts and faults.
+        n_envs: Episodes that run at once.
+        on_episodes: Called with the number of episodes finished since the last call.
+
+    Raises:
+        ValueError: No episodes, or a fault that names a channel which does not exist.
+    """
+    if episodes < 1 or n_envs < 1:
+        raise ValueError(f"episodes and n_envs must be at least 1, got {episodes} and {n_envs}")
+    report = on_episodes or (lambda _: None)
+    sizes = [min(n_envs, episodes - start) for start in range(0, episodes, n_envs)]
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(len(sizes))]
+    results: list[ConditionResult] = []
+    for condition in conditions:
+        known = next((r for r in results if r.condition.faults == condition.faults == ()), None)
+        if known is not None:
+            results.append(replace(known, condition=condition))
+            report(episodes)
+            continue
+        parts = []
+        for size, batch_seed in zip(sizes, seeds, strict=True):
+            parts.append(_run(agent, make_envs(size), condition, batch_seed))
+            report(size)
+        results.append(_join(parts))
+    return results
+
+
+def _run(
+    agent: Acting, envs: VectorEnv[Any, Any, Any], condition: Condition, seed: int
+) -> ConditionResult:
+    """One episode in each environment."""
+    channels = list(envs.single_observation_space.spaces)  # type: ignore[attr-defined]
+    faulty = VectorSensorDropout(
+        envs, make_faults(condition.faults), keep_at_least=condition.keep_at_least
+    )
+    observations, infos = faulty.reset(seed=seed)
+    starts = {name: np.array(v) for name, v in infos.items() if _is_fact(name, v)}
+    count = envs.num_envs
+    running = np.ones(count, np.bool_)
+    first = np.ones(count, np.bool_)
+    returns, lengths = np.zeros(count), np.zeros(count, np.int64)
+    missing, seen = np.zeros(len(channels)), 0
+    while running.any():
+        missing += (1 - observations[AVAILABLE][running]).sum(axis=0)
+        seen += int(running.sum())
+        actions = agent.act(observations, first)
+        observations, rewards, terminated, truncated, _ = faulty.step(actions)
+        returns[running] += rewards[running]
+        lengths[running] += 1
+        first = np.logical_or(terminated, truncated)
+        running &= ~first
+    faulty.close()
+    rates = dict(zip(channels, (missing / seen).tolist(), strict=True))
+    return ConditionResult(condition, returns, lengths, rates, starts)
+
+
+def _join(parts: Sequence[ConditionResult]) -> ConditionResult:
+    """Episodes of several batches as one result."""
+    weights = np.array([part.lengths.sum() for part in parts], np.float64)
+    return ConditionResult(
+        parts[0].condition,
+        np.concatenate([part.returns for part in parts]),
+        np.concatenate([part.lengths for part in parts]),
+        {
+            name: float(np.average([part.missing[name] for part in parts], weights=weights))
+            for name in parts[0].missing
+        },
+        {name: np.concatenate([p.starts[name] for p in parts]) for name in parts[0].starts},
+    )
+
+
+def _is_fact(name: str, value: object) -> bool:
+    return not name.startswith("_") and isinstance(value, np.ndarray) and value.dtype.kind != "O"

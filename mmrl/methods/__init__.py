@@ -11,6 +11,7 @@ from mmrl.methods.fusion_baselines import (
 )
 from mmrl.methods.gmc import GMC
 from mmrl.methods.method import Method
+from mmrl.methods.smil import SMIL
 from mmrl.methods.supervised import Supervised
 
 _ALL: tuple[type[Method], ...] = (
@@ -22,6 +23,7 @@ _ALL: tuple[type[Method], ...] = (
     ZeroFilling,
     MeanFilling,
     ModalityDropout,
+    SMIL,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 

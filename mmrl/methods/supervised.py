@@ -163,9 +163,11 @@ class Supervised(Method, ABC):
         """Cross-entropy, or mean absolute error; zero on no samples."""
         if not len(y):
             return prediction.sum() * 0.0
+        if prediction.dtype != torch.float64:
+            prediction = prediction.float()
         if self.config.task == "regression":
-            return F.l1_loss(prediction.float(), y)
-        return F.cross_entropy(prediction.float(), y)
+            return F.l1_loss(prediction, y.to(prediction.dtype))
+        return F.cross_entropy(prediction, y)
 
     def contrastive(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]

@@ -7,27 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmrl.modality import Modality
+from mmrl.nn.digit_trunks import DigitImageTrunk, DigitSoundTrunk
+from mmrl.nn.trunk import Trunk
 
 MAX_FEATURE_SIDE = 16
 SMALL_VECTOR = 64
-
-
-class Trunk(nn.Module):
-    """A network with a known number of output features.
-
-    Attributes:
-        features: Length of the feature vector.
-    """
-
-    features: int
-
-    def forward(self, x: Tensor) -> Float[Tensor, "batch features"]:
-        """Features of inputs of shape (batch, *modality.shape)."""
-        raise NotImplementedError
 
 
 class ImageTrunk(Trunk):
@@ -207,6 +194,8 @@ TRUNKS: dict[str, Callable[..., Trunk]] = {
     "sequence": SequenceTrunk,
     "vector": VectorTrunk,
     "label": LabelTrunk,
+    "digit_image": DigitImageTrunk,
+    "digit_sound": DigitSoundTrunk,
 }
 
 

@@ -25,6 +25,7 @@ CASES = {
     "zero_filling": {**FUSION, "task": "regression", "outputs": 2},
     "mean_filling": FUSION,
     "modality_dropout": FUSION,
+    "smil": {**FUSION, "common_dim": 8, "clusters": 3, "pretrain_steps": 2},
 }
 
 

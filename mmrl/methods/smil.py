@@ -1,0 +1,496 @@
+"""Multimodal learning with severely missing modality (SMIL).
+
+Ma, Ren, Zhao, Tulyakov, Wu, Peng: "SMIL: Multimodal Learning with Severely Missing Modality",
+AAAI 2021, https://arxiv.org/abs/2103.05677.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mmrl.methods.method import MethodConfig
+from mmrl.methods.supervised import Supervised, SupervisedConfig
+from mmrl.modality import Batch, Modality
+from mmrl.nn.priors import KINDS_OF_PRIORS, find_priors
+from mmrl.nn.rows import on_rows
+from mmrl.nn.trunks import build_trunk
+
+CHUNK = 256
+MIN_SIGMA = 1e-4
+CHOICES = {
+    "priors": KINDS_OF_PRIORS,
+    "weights": ("gaussian", "convex"),
+    "operation": ("add", "multiply"),
+    "noise": ("learned", "unit"),
+    "outer": ("complete", "reconstructed"),
+}
+
+
+@dataclass(frozen=True)
+class SMILConfig(SupervisedConfig):
+    """Settings of SMIL; the defaults are the paper's, the other choices its ablations or its code.
+
+    Args:
+        common_dim: Width to which trunk features are mapped; None takes them as they are (the
+            paper's digits), which is too much for large images.
+        clusters: Priors per modality (K).
+        priors: `kmeans` or `pca` over the features of complete samples.
+        weights: Of the priors: `gaussian`, N(1, sigma) with predicted sigma (eq. 2), or `convex`,
+            predicted, positive, with sum one (released code).
+        regularize: Whether features are perturbed (eq. 3).
+        operation: How: `add` or `multiply`.
+        noise: Spread of the perturbation: `learned` (eq. 3) or `unit` (released code).
+        meta: Whether the complete samples judge the weights after a step on the incomplete ones
+            (eq. 4, algorithm 1); without it, both enter one loss.
+        outer: What judges them: the `complete` samples as they are (algorithm 1), or
+            (released code) with features `reconstructed` as if the other modalities were missing,
+            beside the loss of the inner step.
+        inner_steps: Steps on incomplete samples.
+        inner_lr: Their rate (alpha).
+        first_order: Leaves the second derivatives out.
+        samples: Monte-Carlo samples in training (eq. 7).
+        test_samples: The same in evaluation, drawn once; 0 takes the means instead.
+        reconstruction_weight: Of eq. 1, as squared error.
+        kl_weight: Of the divergence in eq. 7 from N(1, 1) for weights of priors and N(0, 1) for
+            perturbations; the paper writes 1 there, has none in algorithm 1, and leaves the priors
+            of both unsaid. As a sum over hundreds of dimensions, 1 would drown the task.
+        distillation_weight: Of the squared distance between the features of complete and
+            reconstructed samples, where `outer` is `reconstructed` (released code: 0.01).
+        dropout: Before the last layer.
+        pretrain_steps: Updates on available and complete samples without any of this, at whose end
+            the priors are found.
+
+    Raises:
+        ValueError: A value out of range, or an unknown choice.
+    """
+
+    common_dim: int | None = 128
+    clusters: int = 10
+    priors: str = "kmeans"
+    weights: str = "gaussian"
+    regularize: bool = True
+    operation: str = "add"
+    noise: str = "learned"
+    meta: bool = True
+    outer: str = "complete"
+    inner_steps: int = 1
+    inner_lr: float = 1e-3
+    first_order: bool = False
+    samples: int = 1
+    test_samples: int = 10
+    reconstruction_weight: float = 1.0
+    kl_weight: float = 1e-3
+    distillation_weight: float = 0.01
+    dropout: float = 0.5
+    pretrain_steps: int = 500
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for setting, known in CHOICES.items():
+            if (value := getattr(self, setting)) not in known:
+                raise ValueError(f"{setting} is {value!r}; known: {', '.join(known)}")
+        if min(self.clusters, self.inner_steps, self.samples) < 1:
+            raise ValueError("clusters, inner_steps and samples must be at least 1")
+        if min(self.test_samples, self.pretrain_steps, self.inner_lr) < 0:
+            raise ValueError("test_samples, pretrain_steps and inner_lr must not be negative")
+
+
+class Pass(NamedTuple):
+    """What one pass through the networks gives; the first axis of all is samples x batch.
+
+    Attributes:
+        joined: Features of all modalities after the first perturbation (f).
+        latent: The hidden layer after the second (f1).
+        logits: Predictions.
+        kl: Divergence per row.
+        reconstruction: Squared error of features that are there but were guessed, a mean.
+    """
+
+    joined: Tensor
+    latent: Tensor
+    logits: Tensor
+    kl: Tensor
+    reconstruction: Tensor
+
+
+class SMIL(Supervised):
+    """Guesses the features of missing modalities, perturbs all features, and learns to learn.
+
+    The paper has two modalities of which always the same one is missing. Here any may be: the
+    weights of a missing modality's priors are predicted from each available one and averaged, and
+    so are the first perturbation's parameters; with two modalities this is the paper's model.
+
+    Args:
+        modalities: What it sees, at least two.
+        config: See `SMILConfig`.
+
+    Raises:
+        ValueError: There are fewer than two modalities.
+    """
+
+    name: ClassVar[str] = "smil"
+    Config: ClassVar[type[MethodConfig]] = SMILConfig
+    config: SMILConfig
+    updates: Tensor
+    test_noise: Tensor
+
+    def __init__(self, modalities: Sequence[Modality], config: SMILConfig | None = None) -> None:
+        super().__init__(modalities, config)
+        if len(self.modalities) < 2:
+            raise ValueError("SMIL reconstructs one modality from another and wants two or more")
+        c = self.config
+        self.trunks, self.widths = _trunks(self)
+        joined = sum(self.widths)
+        self.first = nn.Linear(joined, self.latent_dim)
+        self.last = nn.Linear(self.latent_dim, self.outputs)
+        # Only while pretraining: the unimodal stages that precede meta-learning.
+        self.alone = nn.ModuleList(nn.Linear(width, self.outputs) for width in self.widths)
+        self.reconstruct = nn.ModuleDict(
+            {
+                f"{i}_{k}": nn.Linear(width, c.clusters)
+                for i, width in enumerate(self.widths)
+                for k in range(len(self.widths))
+                if k != i
+            }
+        )
+        parts = 2 if c.noise == "learned" else 1
+        self.perturb_joined = nn.ModuleList(
+            nn.Linear(width, parts * joined) for width in self.widths if c.regularize
+        )
+        self.perturb_latent = (
+            nn.Linear(joined, parts * self.latent_dim) if c.regularize else nn.Identity()
+        )
+        for i, width in enumerate(self.widths):
+            self.register_buffer(f"priors_{i}", torch.zeros(c.clusters, width))
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        generator = torch.Generator().manual_seed(0)
+        size = len(self.widths) * c.clusters + joined + self.latent_dim
+        noise = torch.randn(c.test_samples, size, generator=generator)
+        noise = noise if c.test_samples else torch.zeros(1, size)
+        self.register_buffer("test_noise", noise, persistent=False)
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the priors have been found."""
+        return int(self.updates) >= max(1, self.config.pretrain_steps)
+
+    def features(self, inputs: Mapping[str, Tensor], available: Tensor) -> list[Tensor]:
+        """Features of every modality, zeros where it is missing."""
+        return [
+            on_rows(self.trunks[name], inputs[name], available[:, i], self.widths[i])
+            for i, name in enumerate(self.names)
+        ]
+
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor],
+        available: Bool[Tensor, "batch modalities"],
+        views: Sequence[Tensor] = (),
+    ) -> tuple[Pass, ...]:
+        """Passes with as many Monte-Carlo samples as the mode asks for.
+
+        Args:
+            inputs: Clean and scaled.
+            available: The mask.
+            views: Masks within `available`, each of which gets a pass of its own on the same
+                features; none means one pass on `available`.
+        """
+        h = self.features(inputs, available)
+        return tuple(self._pass(h, mask) for mask in views or (available,))
+
+    def _pass(self, h: list[Tensor], available: Tensor) -> Pass:
+        noise = self._noise(len(available))
+        times = len(noise) // len(available)
+        mask = available if times == 1 else available.repeat(times, 1)
+        h = h if times == 1 else [x.repeat(times, 1) for x in h]
+        sizes = [len(h) * self.config.clusters, sum(self.widths), self.latent_dim]
+        for_weights, for_joined, for_latent = noise.split(sizes, dim=1)
+        guesses, kl = self._guess(h, mask, for_weights)
+        reconstruction = self._reconstruction(h, guesses, mask)
+        u = torch.cat(
+            [torch.where(mask[:, i, None], x, guesses[i]) for i, x in enumerate(h)], dim=1
+        )
+        f, joined_kl = self._perturb(u, lambda: self._joined_parameters(h, mask), for_joined)
+        g = F.relu(self.first(f))
+        latent, latent_kl = self._perturb(g, lambda: self.perturb_latent(f), for_latent)
+        dropped = F.dropout(latent, self.config.dropout, self.training)
+        return Pass(f, latent, self.last(dropped), kl + joined_kl + latent_kl, reconstruction)
+
+    def _noise(self, batch: int) -> Float[Tensor, "rows size"]:
+        if self.training:
+            like = self.test_noise
+            rows = self.config.samples * batch
+            return torch.randn(rows, like.shape[1], device=like.device, dtype=like.dtype)
+        # The same draws for every row: results do not depend on the rest of the batch.
+        return self.test_noise.repeat_interleave(batch, dim=0)
+
+    def _guess(
+        self, h: list[Tensor], mask: Tensor, noise: Tensor
+    ) -> tuple[list[Tensor], Float[Tensor, " rows"]]:
+        """Eq. 2 for every modality from the others that are there, and its divergence."""
+        clusters = self.config.clusters
+        guesses, kl = [], torch.zeros_like(noise[:, 0])
+        for k in range(len(h)):
+            others = [i for i in range(len(h)) if i != k]
+            predicted = torch.stack(
+                [F.softplus(self.reconstruct[f"{i}_{k}"](h[i])) for i in others], dim=1
+            )
+            spread = _mean_over(predicted, mask[:, others])
+            priors = self.get_buffer(f"priors_{k}")
+            if self.config.weights == "convex":
+                weights = spread / spread.sum(dim=1, keepdim=True)
+            else:
+                # Eq. 2 sums over the priors; the mean keeps guesses in the range of features.
+                spread = spread + MIN_SIGMA
+                eps = noise[:, k * clusters : (k + 1) * clusters]
+                weights = (1.0 + spread * eps) / clusters
+                kl = kl + ~mask[:, k] * _divergence(torch.zeros_like(spread), spread)
+            guesses.append(weights @ priors)
+        return guesses, kl
+
+    def _reconstruction(
+        self, h: list[Tensor], guesses: list[Tensor], mask: Tensor
+    ) -> Float[Tensor, ""]:
+        """Eq. 1 on modalities that are there, guessed from the others that are."""
+        errors = []
+        count = mask.sum(dim=1)
+        for i, x in enumerate(h):
+            rows = mask[:, i] & (count > 1)
+            error = (guesses[i] - x.detach()).square().mean(dim=1)
+            errors.append((error * rows).sum() / rows.sum().clamp(min=1))
+        return torch.stack(errors).mean()
+
+    def _joined_parameters(self, h: list[Tensor], mask: Tensor) -> Tensor:
+        layers = zip(self.perturb_joined, h, strict=True)
+        return _mean_over(torch.stack([layer(x) for layer, x in layers], dim=1), mask)
+
+    def _perturb(
+        self, x: Tensor, parameters: Callable[[], Tensor], noise: Tensor
+    ) -> tuple[Tensor, Tensor | float]:
+        """Eq. 3, and its divergence."""
+        if not (self.config.regularize and self.pretrained):
+            return x, 0.0
+        if self.config.noise == "learned":
+            mu, spread = parameters().chunk(2, dim=1)
+            sigma = F.softplus(spread) + MIN_SIGMA
+        else:
+            mu = parameters()
+            sigma = torch.ones_like(mu)
+        r = F.softplus(mu + sigma * noise)
+        return (x + r if self.config.operation == "add" else x * r), _divergence(mu, sigma)
+
+    def _encode(
+        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
+    ) -> Float[Tensor, "batch latent"]:
+        (result,) = self.forward(inputs, available)
+        return result.latent.view(-1, len(available), self.latent_dim).mean(dim=0)
+
+    def _predict(
+        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
+    ) -> Float[Tensor, "batch outputs"]:
+        (result,) = self.forward(inputs, available)
+        logits = result.logits.view(-1, len(available), self.outputs)
+        if self.config.task == "regression":
+            return logits.mean(dim=0)
+        return logits.log_softmax(dim=2).logsumexp(dim=0) - float(np.log(len(logits)))
+
+    def terms(
+        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor
+    ) -> dict[str, Tensor]:
+        """The losses of the stage that training is in, without meta-learning."""
+        if not self.pretrained:
+            return self._pretraining(inputs, available, y)
+        (result,) = self.forward(inputs, available)
+        return self._weighted(result, y)
+
+    def _pretraining(
+        self, inputs: Mapping[str, Tensor], available: Tensor, y: Tensor
+    ) -> dict[str, Tensor]:
+        h = self.features(inputs, available)
+        terms = {}
+        for i, name in enumerate(self.names):
+            rows = available[:, i]
+            terms[name] = self.task_loss(self.alone[i](h[i][rows]), y[rows])
+        complete = available.all(dim=1)
+        logits = self._pass(h, available).logits.view(-1, len(y), self.outputs)[0]
+        return {"task": self.task_loss(logits[complete], y[complete]), **terms}
+
+    def _weighted(self, result: Pass, y: Tensor) -> dict[str, Tensor]:
+        """Eq. 7 and eq. 1 with their weights."""
+        c = self.config
+        repeated = y.repeat(len(result.logits) // len(y), *[1] * (y.dim() - 1))
+        terms = {"task": self.task_loss(result.logits, repeated)}
+        if c.kl_weight:
+            terms["kl"] = c.kl_weight * result.kl.mean()
+        if c.reconstruction_weight:
+            terms["reconstruction"] = c.reconstruction_weight * result.reconstruction
+        return terms
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One optimisation step of the stage that training is in.
+
+        Raises:
+            RuntimeError: No training loop has attached its `optimization`, or it holds no data.
+            ValueError: A modality has fewer samples than `clusters`.
+        """
+        if self.config.meta and self.pretrained:
+            terms = self._meta_update(batch)
+        else:
+            terms = super().update(batch)
+        self.updates += 1
+        if int(self.updates) == max(1, self.config.pretrain_steps):
+            self.find_priors()
+        return terms
+
+    def _meta_update(self, batch: Batch) -> dict[str, float]:
+        optimization = self.attached()
+        with optimization.autocast():
+            terms = self.meta_terms(*self.labelled(batch))
+            loss = torch.stack(list(terms.values())).sum()
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        optimization.descend(zip(parameters, gradients, strict=True))
+        return {"loss": float(loss.detach())} | {n: float(t.detach()) for n, t in terms.items()}
+
+    def meta_terms(
+        self, inputs: Mapping[str, Tensor], available: Tensor, y: Tensor
+    ) -> dict[str, Tensor]:
+        """Algorithm 1: the terms of the outer loss as functions of the weights before the step.
+
+        Where all samples are complete, the inner step hides modalities of them at random; where
+        none is, nothing judges and the terms are those without meta-learning.
+        """
+        complete = available.all(dim=1)
+        if not bool(complete.any()):
+            return self.terms(inputs, available, y)
+        d_f = _take(inputs, available, y, complete)
+        d_m = _take(inputs, available, y, ~complete)
+        if not len(d_m[2]):
+            d_m = d_f[0], _hide_one_or_more(d_f[1]), d_f[2]
+        theta, inner = self._inner_steps(*d_m)
+        if self.config.outer == "reconstructed":
+            return {"inner": inner, **self._released_outer(theta, *d_f)}
+        (result,) = functional_call(self, theta, (d_f[0], d_f[1]))
+        terms = self._weighted(result, d_f[2])
+        if self.config.contrastive_weight:
+            terms["contrastive"] = self.contrastive(d_f[0], d_f[1])
+        return terms
+
+    def _inner_steps(
+        self, inputs: Mapping[str, Tensor], available: Tensor, y: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """theta* and the loss of the first step on the incomplete samples."""
+        theta: dict[str, Tensor] = {**self._main_parameters()}
+        losses = []
+        for _ in range(self.config.inner_steps):
+            (result,) = functional_call(self, theta, (inputs, available))
+            loss = self.task_loss(
+                result.logits, y.repeat(self.config.samples, *[1] * (y.dim() - 1))
+            )
+            losses.append(loss)
+            gradients = torch.autograd.grad(
+                loss,
+                list(theta.values()),
+                create_graph=not self.config.first_order,
+                retain_graph=True,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+            theta = {
+                name: p - self.config.inner_lr * g
+                for (name, p), g in zip(theta.items(), gradients, strict=True)
+            }
+        return theta, losses[0]
+
+    def _main_parameters(self) -> dict[str, nn.Parameter]:
+        """theta: all that is not psi (reconstruction and perturbation)."""
+        main = ("trunks.", "first.", "last.")
+        return {name: p for name, p in self.named_parameters() if name.startswith(main)}
+
+    def _released_outer(
+        self, theta: dict[str, Tensor], inputs: Mapping[str, Tensor], available: Tensor, y: Tensor
+    ) -> dict[str, Tensor]:
+        """Complete samples with features guessed, and how far that is from the true ones."""
+        c = self.config
+        views = (available, _hide_one_or_more(available))
+        seen, guessed = functional_call(self, theta, (inputs, available, views))
+        distance = F.mse_loss(guessed.joined, seen.joined) + F.mse_loss(guessed.latent, seen.latent)
+        terms = self._weighted(guessed, y)
+        return {**terms, "distillation": c.distillation_weight * distance}
+
+    @torch.no_grad()
+    def find_priors(self) -> None:
+        """Clusters the features of all training samples that have the modality.
+
+        Raises:
+            RuntimeError: The training loop hands out no data.
+            ValueError: A modality has fewer samples than `clusters`.
+        """
+        data = self.attached().data
+        if data is None:
+            raise RuntimeError("SMIL finds its priors in the training data: Optimization.data")
+        training = self.training
+        self.eval()
+        device = self.updates.device
+        for i, name in enumerate(self.names):
+            rows = np.flatnonzero(data.available[:, i])
+            parts = [torch.zeros(0, self.widths[i], device=device)]
+            for start in range(0, len(rows), CHUNK):
+                inputs, _ = self.prepare(data.batch(rows[start : start + CHUNK]).to(device))
+                parts.append(self.trunks[name](inputs[name]))
+            found = len(rows) and torch.cat(parts).float()
+            try:
+                priors = find_priors(
+                    torch.as_tensor(found), self.config.clusters, self.config.priors
+                )
+            except ValueError as error:
+                raise ValueError(f"modality {name!r}: {error}") from error
+            self.get_buffer(f"priors_{i}").copy_(priors)
+        self.train(training)
+
+
+def _trunks(method: SMIL) -> tuple[nn.ModuleDict, list[int]]:
+    common = method.config.common_dim
+    trunks, widths = {}, []
+    for modality in method.modalities:
+        trunk = build_trunk(modality, method.config.trunks.get(modality.name))
+        features = trunk.features
+        if common is not None:
+            trunks[modality.name] = nn.Sequential(trunk, nn.Linear(features, common), nn.ReLU())
+        else:
+            trunks[modality.name] = nn.Sequential(trunk)
+        widths.append(features if common is None else common)
+    return nn.ModuleDict(trunks), widths
+
+
+def _mean_over(x: Float[Tensor, "rows parts width"], mask: Tensor) -> Float[Tensor, "rows width"]:
+    count = mask.sum(dim=1, keepdim=True).clamp(min=1)
+    return (x * mask[:, :, None]).sum(dim=1) / count
+
+
+def _divergence(mu: Tensor, sigma: Tensor) -> Float[Tensor, " rows"]:
+    """KL of N(mu, sigma) from N(0, 1), or of N(1 + mu, sigma) from N(1, 1), per row."""
+    return 0.5 * (sigma.square() + mu.square() - 1.0 - 2.0 * sigma.log()).sum(dim=1)
+
+
+def _take(
+    inputs: Mapping[str, Tensor], available: Tensor, y: Tensor, rows: Tensor
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    return {name: x[rows] for name, x in inputs.items()}, available[rows], y[rows]
+
+
+def _hide_one_or_more(available: Tensor) -> Tensor:
+    """Keeps a random, non-empty, proper subset of the modalities of complete samples."""
+    batch, modalities = available.shape
+    keep = torch.randint(1, modalities, (batch, 1), device=available.device)
+    rank = torch.rand(batch, modalities, device=available.device).argsort(dim=1).argsort(dim=1)
+    return rank < keep

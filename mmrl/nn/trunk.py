@@ -1,0 +1,20 @@
+"""The type of all trunk networks."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Trunk(nn.Module):
+    """A network with a known number of output features.
+
+    Attributes:
+        features: Length of the feature vector.
+    """
+
+    features: int
+
+    def forward(self, x: Tensor) -> Float[Tensor, "batch features"]:
+        """Features of inputs of shape (batch, *modality.shape)."""
+        raise NotImplementedError

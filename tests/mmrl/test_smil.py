@@ -153,7 +153,8 @@ def outer_loss(model: SMIL, data: tuple[dict[str, Tensor], Tensor, Tensor]) -> f
 @pytest.mark.parametrize("settings", [{}, {"weights": "convex"}, {"operation": "multiply"}])
 def test_meta_gradient_matches_finite_differences(settings: dict[str, object]) -> None:
     # A large inner step makes the second-order terms count.
-    model = tiny(inner_lr=0.5, kl_weight=0.1, **settings)
+    # The reconstruction is left out: its targets are constants, which differences cannot know.
+    model = tiny(inner_lr=0.5, kl_weight=0.1, reconstruction_weight=0.0, **settings)
     data = samples()
     torch.manual_seed(3)
     loss = torch.stack(list(model.meta_terms(*data).values())).sum()

@@ -43,6 +43,7 @@ class FitConfig:
         weight_decay: Of the optimiser.
         schedule: `constant`, `one_cycle` (warm-up, then cosine to almost zero; Smith and Topin
             2017) or `cosine` (to zero).
+        warmup: Share of the steps in which `one_cycle` rises, in (0, 1).
         clip_norm: Gradients are scaled down to this norm; None leaves them.
         accelerator: Of Lightning Fabric: auto, cpu, cuda, mps.
         devices: How many of them on each node.
@@ -56,13 +57,14 @@ class FitConfig:
         ValueError: A value out of range, or an unknown name.
     """
 
-    steps: int | None = 2500
+    steps: int | None = 1500
     epochs: int | None = None
-    batch_size: int = 128
+    batch_size: int = 64
     optimizer: str = "adam"
     lr: float = 1e-3
     weight_decay: float = 0.0
     schedule: str = "one_cycle"
+    warmup: float = 0.15
     clip_norm: float | None = None
     accelerator: str = "auto"
     devices: int = 1
@@ -84,6 +86,8 @@ class FitConfig:
             raise ValueError(f"optimizer is {self.optimizer!r}; known: {sorted(OPTIMIZERS)}")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is {self.schedule!r}; known: {SCHEDULES}")
+        if not 0 < self.warmup < 1:
+            raise ValueError(f"warmup must lie between 0 and 1, got {self.warmup}")
         if not self.lr > 0 or self.weight_decay < 0:
             raise ValueError("lr must be positive and weight_decay not negative")
 
@@ -280,7 +284,9 @@ def _schedule(
 ) -> torch.optim.lr_scheduler.LRScheduler:
     if config.schedule == "one_cycle":
         # One more than is taken: the scheduler also steps after the last update.
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=total + 1)
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, config.lr, total_steps=total + 1, pct_start=config.warmup
+        )
     if config.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)

@@ -12,7 +12,6 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
-from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from torch import nn
 
@@ -41,6 +40,28 @@ __all__ = [
 ]
 
 TARGETS = (("actor", "actor_target"), ("critic", "critic_target"))
+
+
+class HoldThenFall:
+    """A learning rate that stays, then falls linearly to zero at the end of the training.
+
+    Args:
+        rate: While it stays.
+        decay_from: Share of the training after which it falls, in [0, 1).
+
+    Example:
+        >>> rate = HoldThenFall(0.2, decay_from=0.5)
+        >>> rate(1.0), rate(0.5), rate(0.25), rate(0.0)  # share of the training that is left
+        (0.2, 0.2, 0.1, 0.0)
+    """
+
+    def __init__(self, rate: float, decay_from: float) -> None:
+        self.rate = rate
+        self.falling_share = 1.0 - decay_from
+
+    def __call__(self, progress_remaining: float | int) -> float:
+        """The rate where this share of the training is left."""
+        return self.rate * min(1.0, max(0.0, progress_remaining) / self.falling_share)
 
 
 def training_env(
@@ -121,7 +142,7 @@ def build_agent(
     if config.learning_rate_schedule == "linear":
         default = inspect.signature(algorithm).parameters["learning_rate"].default
         rate = float(arguments.get("learning_rate", default))
-        arguments["learning_rate"] = LinearSchedule(rate, 0.0, 1.0)
+        arguments["learning_rate"] = HoldThenFall(rate, config.decay_from)
     if issubclass(algorithm, OffPolicyAlgorithm) and config.noise.name != "none":
         arguments["action_noise"] = _noise(config, venv, arguments, seed)
     model = algorithm(

@@ -146,6 +146,7 @@ def test_gradients_are_clipped() -> None:
         ({"batch_size": 1}, "batch_size at least 2"),
         ({"optimizer": "newton"}, "optimizer is 'newton'; known"),
         ({"schedule": "weekly"}, "schedule is 'weekly'; known"),
+        ({"warmup": 1.0}, "warmup must lie between 0 and 1"),
         ({"lr": 0.0}, "lr must be positive"),
     ],
 )

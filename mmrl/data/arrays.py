@@ -216,8 +216,10 @@ def _raw(values: NDArray[Any], kind: str) -> NDArray[Any]:
 
 
 def _wide(target: NDArray[Any]) -> NDArray[Any]:
-    """Class indices in the type that losses take."""
-    return target if target.dtype.kind == "f" else target.astype(np.int64)
+    """Class indices and labels in the types that losses take."""
+    if target.dtype.kind == "f":
+        return target
+    return target.astype(np.float32 if target.dtype.kind == "b" else np.int64)
 
 
 def _concatenate(columns: Sequence[Column]) -> Column:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from mmrl.data.arrays import ArrayData
 from mmrl.data.custom import Parsed, parse, read_arrays
+from mmrl.data.dataset import TASKS
 from mmrl.data.sequences import Sequences
 
 CHUNK = 1024
@@ -71,8 +72,8 @@ def _of_split(split: str, data: ArrayData) -> list[str]:
 def _of_targets(parsed: Parsed) -> list[str]:
     train = parsed.splits["train"].target
     assert train is not None
-    if train.dtype.kind == "f":
-        flat = [i for i in range(train.shape[1]) if len(train) and np.ptp(train[:, i]) == 0]
+    if train.ndim == 2:
+        flat = [i for i in range(train.shape[1]) if len(np.unique(train[:, i])) == 1]
         return [f"target {parsed.target_names[i]} is the same in all of train" for i in flat]
     found = []
     for split, data in parsed.splits.items():
@@ -170,21 +171,23 @@ def _summary(data: ArrayData, place: int) -> str:
 
 
 def _target_table(parsed: Parsed) -> Table:
-    is_regression = parsed.splits["train"].target.dtype.kind == "f"  # type: ignore[union-attr]
-    title = "Targets: numbers" if is_regression else f"Targets: {len(parsed.target_names)} classes"
-    table = Table("target", title=title, title_justify="left")
+    task = TASKS[parsed.splits["train"].target.dtype.kind]  # type: ignore[union-attr]
+    table = Table("target", title=f"Targets: {len(parsed.target_names)} {task}")
+    table.title_justify = "left"
     for split in parsed.splits:
         table.add_column(split, justify="right")
     for i, name in enumerate(parsed.target_names[:MANY_CLASSES]):
-        cells = []
-        for data in parsed.splits.values():
-            assert data.target is not None
-            if is_regression:
-                value = data.target[:, i]
-                cells.append(f"{value.min():.4g} … {value.max():.4g}" if len(value) else "")
-            else:
-                cells.append(str(int((data.target == i).sum())))
-        table.add_row(name, *cells)
+        table.add_row(name, *(_target(data.target, i, task) for data in parsed.splits.values()))
     if (rest := len(parsed.target_names) - MANY_CLASSES) > 0:
         table.add_row(f"… {rest} more")
     return table
+
+
+def _target(target: NDArray[Any] | None, place: int, task: str) -> str:
+    assert target is not None
+    if task == "classes":
+        return str(int((target == place).sum()))
+    value = target[:, place]
+    if task == "labels":
+        return str(int(value.sum()))
+    return f"{value.min():.4g} … {value.max():.4g}" if len(value) else ""

@@ -12,6 +12,8 @@ from mmrl.data.arrays import ArrayData
 from mmrl.modality import Modality
 
 SPLITS = ("train", "valid", "test")
+TASKS = {"i": "classes", "u": "classes", "b": "labels", "f": "numbers"}
+"""What targets are, by kind of their type."""
 
 
 class DataError(ValueError):
@@ -50,14 +52,15 @@ class DataSet:
                     f"has {self.train.modalities}"
                 )
             check_target(f"{self.name}/{split}", data.target)
-            if _is_float(data.target) != _is_float(self.train.target):
+            assert data.target is not None
+            if (task := TASKS[data.target.dtype.kind]) != self.task:
                 raise DataError(
-                    f"{self.name}: targets are numbers in one split and class indices in another"
+                    f"{self.name}: targets are {task} in {split} and {self.task} in train"
                 )
             self._check_outputs(split, count_outputs(data.target))
 
     def _check_outputs(self, split: str, outputs: int) -> None:
-        if self.is_regression and outputs != self.outputs:
+        if self.task != "classes" and outputs != self.outputs:
             raise DataError(
                 f"{self.name}/{split} has {outputs} targets per sample, but there are "
                 f"{self.outputs} target names"
@@ -81,8 +84,14 @@ class DataSet:
 
     @property
     def is_regression(self) -> bool:
-        """Whether targets are numbers, (samples, outputs), instead of class indices (samples,)."""
-        return _is_float(self.train.target)
+        """Whether targets are numbers, (samples, outputs)."""
+        return self.task == "numbers"
+
+    @property
+    def task(self) -> str:
+        """What is predicted: `classes`, one index per sample; `labels`, several; or `numbers`."""
+        assert self.train.target is not None
+        return TASKS[self.train.target.dtype.kind]
 
     @property
     def outputs(self) -> int:
@@ -104,16 +113,18 @@ class DataSet:
 
 
 def check_target(where: str, target: NDArray[Any] | None) -> None:
-    """Refuses targets that are neither class indices (samples,) nor numbers (samples, outputs).
+    """Refuses targets that are no class indices (samples,), labels or numbers (samples, outputs).
 
     Raises:
         DataError: Saying which of them is wrong.
     """
     if target is None:
         raise DataError(f"{where} has no targets")
-    if target.dtype.kind == "f":
+    if target.dtype.kind in "fb":
         if target.ndim != 2 or target.shape[1] < 1:
-            raise DataError(f"{where}: number targets must be (samples, outputs): {target.shape}")
+            raise DataError(
+                f"{where}: numbers and labels must be (samples, outputs), got {target.shape}"
+            )
         if not np.isfinite(target).all():
             rows = np.flatnonzero(~np.isfinite(target).all(axis=1))
             raise DataError(f"{where}: the targets of samples {rows[:5].tolist()} are NaN or inf")
@@ -124,19 +135,15 @@ def check_target(where: str, target: NDArray[Any] | None) -> None:
             raise DataError(f"{where}: class indices count from 0, got {int(target.min())}")
     else:
         raise DataError(
-            f"{where}: targets must be whole numbers (classes) or floating (regression), got "
-            f"{target.dtype}"
+            f"{where}: targets must be whole numbers (classes), boolean (labels) or floating, "
+            f"got {target.dtype}"
         )
 
 
 def count_outputs(target: NDArray[Any] | None) -> int:
-    """Classes up to the greatest index, or numbers per sample."""
+    """Classes up to the greatest index, or labels or numbers per sample."""
     assert target is not None
-    return target.shape[1] if _is_float(target) else int(target.max(initial=0)) + 1
-
-
-def _is_float(target: NDArray[Any] | None) -> bool:
-    return target is not None and target.dtype.kind == "f"
+    return target.shape[1] if target.ndim == 2 else int(target.max(initial=0)) + 1
 
 
 def split_off(
@@ -145,7 +152,7 @@ def split_off(
     """Rows that stay and rows of a validation split, stratified by class.
 
     Args:
-        target: Class indices (samples,); number targets are split at random.
+        target: Class indices (samples,); with labels and numbers, all samples are one stratum.
         share: Of every class, in (0, 1); of a class of two or more samples at least one goes and
             at least one stays.
         rng: Draws the rows.

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,22 @@ def test_the_command_prints_what_it_sees(
     assert main(["check", str(tmp_path / "mine.npz")]) == 0
     assert main(["check", "--strict", str(tmp_path / "mine.npz")]) == 1
     assert "! leak: in 1 of 12" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("target", "text"), [(lambda x: x > 0, "3 labels"), (lambda x: x / 2, "-0.5 … 0.5")]
+)
+def test_labels_and_numbers_are_shown(
+    target: Callable[[Any], Any], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays = make()
+    for split, n in {"train": 30, "test": 12}.items():
+        arrays[f"{split}/target"] = target(np.arange(n)[:, None] % 3 - np.array([1, 1, 9]))
+    np.savez(tmp_path / "mine.npz", **arrays)  # type: ignore[arg-type]
+    assert main(["check", str(tmp_path / "mine.npz")]) == 0
+    printed = capsys.readouterr().out
+    assert text in printed
+    assert ("target 2 is the same in all of train" in printed) == (text == "3 labels")
 
 
 def test_the_command_fails_on_what_cannot_be_loaded(

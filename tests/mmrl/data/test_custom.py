@@ -132,6 +132,17 @@ def test_numbers_are_regression(tmp_path: Path) -> None:
     assert data.target_names == ("sentiment",)
 
 
+def test_boolean_columns_are_labels(tmp_path: Path) -> None:
+    arrays = make()
+    for split, n in {"train": 40, "test": 10}.items():
+        arrays[f"{split}/target"] = np.arange(n)[:, None] % np.array([2, 3, 4]) == 0
+    data = load_file(save(arrays, tmp_path / "mine.npz"))
+    assert (data.task, data.outputs) == ("labels", 3)
+    target = data.test.batch(np.array([0, 3])).target
+    assert target is not None
+    assert target.tolist() == [[1.0, 1.0, 1.0], [0.0, 1.0, 0.0]]
+
+
 def changed(**changes: Any) -> Arrays:
     arrays = make()
     for key, value in changes.items():
@@ -156,7 +167,10 @@ def changed(**changes: Any) -> Arrays:
         (changed(test__camera=np.zeros((10, 3, 8, 8), np.uint8)), r"expected \(samples, 3, 16, 16"),
         (changed(train__target=np.arange(40) - 1), "count from 0, got -1"),
         (changed(train__target=np.full(40, np.nan)), r"samples \[0, 1, 2, 3, 4\] are NaN"),
-        (changed(train__target=np.array(["a"] * 40)), "must be whole numbers .* or floating"),
+        (
+            changed(train__target=np.array(["a"] * 40)),
+            "must be whole numbers .* or floating, got <U1",
+        ),
         (changed(train__target=np.zeros((40, 2), int)), r"must be \(samples,\), got \(40, 2\)"),
         (changed(kinds__spectrum="smell"), "has kind 'smell'; known kinds: image"),
         (changed(kinds__radar="sound"), r"given for \['radar'\]; the modalities are"),
@@ -165,7 +179,7 @@ def changed(**changes: Any) -> Arrays:
         (changed(train__available=np.ones((40, 3), bool)), r"shape \(40, 3\), expected \(40, 4\)"),
         (changed(modalities=["camera"]), "'modalities' lists"),
         (changed(target_names=["a", "b"]), "has class 3, but there are only 2 class names"),
-        (changed(test__target=np.zeros(10)), "numbers in one split and class indices in another"),
+        (changed(test__target=np.zeros(10)), "targets are numbers in test and classes in train"),
     ],
 )
 def test_another_layout_is_refused(arrays: Arrays, message: str, tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from mmrl.metrics.classification import (
+    accuracy,
+    balanced_accuracy,
+    classification_scores,
+    f1,
+    f1_labels,
+    label_scores,
+)
+
+
+def cases() -> list[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 6, 300)
+    noisy = np.where(rng.random(300) < 0.6, target, rng.integers(0, 6, 300))
+    return [
+        (noisy, target),
+        (np.where(noisy == 3, 4, noisy), target),  # never predicts a class
+        (noisy, np.where(target == 2, 1, target)),  # predicts a class that does not occur
+        (np.zeros(300, int), target),
+        (np.array([2]), np.array([5])),
+    ]
+
+
+def naive_f1(prediction: np.ndarray, target: np.ndarray, average: str) -> float:
+    total = weight = 0.0
+    for c in sorted(set(prediction.tolist()) | set(target.tolist())):
+        tp = sum(1 for p, t in zip(prediction, target, strict=True) if p == c and t == c)
+        fp = sum(1 for p, t in zip(prediction, target, strict=True) if p == c and t != c)
+        fn = sum(1 for p, t in zip(prediction, target, strict=True) if p != c and t == c)
+        precision = tp / (tp + fp) if tp + fp else 0.0
+        recall = tp / (tp + fn) if tp + fn else 0.0
+        score = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+        share = tp + fn if average == "weighted" else 1
+        total, weight = total + share * score, weight + share
+    return total / weight
+
+
+@pytest.mark.parametrize(("prediction", "target"), cases())
+def test_scores_are_those_of_the_definition(prediction: np.ndarray, target: np.ndarray) -> None:
+    pairs = list(zip(prediction.tolist(), target.tolist(), strict=True))
+    assert accuracy(prediction, target) == pytest.approx(sum(p == t for p, t in pairs) / len(pairs))
+    recalls = []
+    for c in sorted(set(target.tolist())):
+        of_class = [p == t for p, t in pairs if t == c]
+        recalls.append(sum(of_class) / len(of_class))
+    assert balanced_accuracy(prediction, target) == pytest.approx(sum(recalls) / len(recalls))
+    for average in ("weighted", "macro"):
+        assert f1(prediction, target, average) == pytest.approx(
+            naive_f1(prediction, target, average)
+        )
+
+
+@pytest.mark.parametrize(("prediction", "target"), cases()[:4])
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_scores_are_those_of_scikit_learn(prediction: np.ndarray, target: np.ndarray) -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    assert accuracy(prediction, target) == pytest.approx(sklearn.accuracy_score(target, prediction))
+    assert balanced_accuracy(prediction, target) == pytest.approx(
+        sklearn.balanced_accuracy_score(target, prediction)
+    )
+    for average in ("weighted", "macro"):
+        expected = sklearn.f1_score(target, prediction, average=average, zero_division=0)
+        assert f1(prediction, target, average) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("average", ["weighted", "macro"])
+def test_labels_are_scored_one_by_one(average: str) -> None:
+    rng = np.random.default_rng(1)
+    target = rng.random((80, 5)) < 0.3
+    target[:, 4] = False
+    prediction = target ^ (rng.random((80, 5)) < 0.2)
+    prediction[:, 4] = False
+    each, weights = [], []
+    for column in range(5):
+        tp = int((prediction[:, column] & target[:, column]).sum())
+        all_ = int(prediction[:, column].sum() + target[:, column].sum())
+        each.append(2 * tp / all_ if all_ else 0.0)
+        weights.append(target[:, column].sum() if average == "weighted" else 1)
+    expected = np.average(each, weights=weights)
+    assert f1_labels(prediction, target, average) == pytest.approx(expected)
+    sklearn = pytest.importorskip("sklearn.metrics")
+    other = sklearn.f1_score(target, prediction, average=average, zero_division=0)
+    assert f1_labels(prediction, target, average) == pytest.approx(other)
+
+
+def test_logits_become_predictions() -> None:
+    logits = np.array([[0.0, 3.0, 1.0], [9.0, 0.0, 0.0], [0.0, 1.0, 2.0], [0.0, 2.0, 1.0]])
+    target = np.array([1, 0, 2, 2])
+    found = classification_scores(logits, target)
+    assert found["accuracy"] == 0.75
+    assert found["balanced_accuracy"] == pytest.approx((1 + 1 + 0.5) / 3)
+    assert set(found) == {"accuracy", "balanced_accuracy", "f1_weighted", "f1_macro"}
+    labels = np.array([[True, False], [True, True]])
+    assert label_scores(np.array([[0.1, -0.1], [4.0, 2.0]]), labels)["f1_macro"] == 1.0
+
+
+def test_bad_predictions_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"at least one: \(0,\) and \(0,\)"):
+        balanced_accuracy(np.zeros(0, int), np.zeros(0, int))
+    with pytest.raises(ValueError, match="unknown average 'micro'; known: weighted, macro"):
+        f1(np.zeros(2, int), np.zeros(2, int), "micro")
+    with pytest.raises(ValueError, match="1 predictions are NaN"):
+        classification_scores(np.array([[np.nan, 0.0], [1.0, 0.0]]), np.zeros(2, int))

@@ -11,6 +11,7 @@ from mmrl.methods.fusion_baselines import (
 )
 from mmrl.methods.gmc import GMC
 from mmrl.methods.method import Method
+from mmrl.methods.mla import MLA
 from mmrl.methods.smil import SMIL
 from mmrl.methods.supervised import Supervised
 
@@ -24,6 +25,7 @@ _ALL: tuple[type[Method], ...] = (
     MeanFilling,
     ModalityDropout,
     SMIL,
+    MLA,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 

@@ -26,6 +26,7 @@ from mmrl.nn.trunks import build_trunk
 
 CHUNK = 256
 MIN_SIGMA = 1e-4
+TINY = 1e-12
 CHOICES = {
     "priors": KINDS_OF_PRIORS,
     "weights": ("gaussian", "convex"),
@@ -247,7 +248,8 @@ class SMIL(Supervised):
             spread = _mean_over(predicted, mask[:, others])
             priors = self.get_buffer(f"priors_{k}")
             if self.config.weights == "convex":
-                weights = spread / spread.sum(dim=1, keepdim=True)
+                # All zeros where no other modality is there, and then nobody asks.
+                weights = spread / spread.sum(dim=1, keepdim=True).clamp(min=TINY)
             else:
                 # Eq. 2 sums over the priors; the mean keeps guesses in the range of features.
                 spread = spread + MIN_SIGMA

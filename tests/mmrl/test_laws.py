@@ -26,6 +26,7 @@ CASES = {
     "mean_filling": FUSION,
     "modality_dropout": FUSION,
     "smil": {**FUSION, "common_dim": 8, "clusters": 3, "pretrain_steps": 2},
+    "mla": {**FUSION, "contrastive_weight": 0.1},
 }
 
 

@@ -1,0 +1,109 @@
+"""Running mean and variance of the channels of an observation, and their file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class ChannelStatistics:
+    """Mean and variance of each channel, entry by entry, over what it has seen.
+
+    Updates merge batches exactly (Chan, Golub and LeVeque, 1979): the order and the sizes of the
+    batches do not matter. A value with NaN or infinity counts as missing: it is not seen.
+
+    Args:
+        shapes: Shape of one value by channel.
+
+    Example:
+        >>> statistics = ChannelStatistics({"joints": (2,)})
+        >>> statistics.update({"joints": np.array([[1.0, 2.0], [3.0, np.nan], [3.0, 4.0]])})
+        >>> statistics.count["joints"], statistics.mean["joints"]
+        (2, array([2., 3.]))
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.count = dict.fromkeys(shapes, 0)
+        self.mean: dict[str, Floats] = {name: np.zeros(shape) for name, shape in shapes.items()}
+        self.variance: dict[str, Floats] = {name: np.ones(shape) for name, shape in shapes.items()}
+
+    def update(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """See a batch of values of each channel, shape (batch, *shape)."""
+        for name in self.count:
+            batch = np.asarray(values[name], dtype=np.float64)
+            real = batch[np.isfinite(batch).all(axis=tuple(range(1, batch.ndim)))]
+            if len(real):
+                self._merge(name, len(real), real.mean(axis=0), real.var(axis=0))
+
+    def normalize(
+        self, name: str, values: NDArray[Any], *, clip: float, epsilon: float
+    ) -> NDArray[np.float32]:
+        """Return (values - mean) / sqrt(variance + epsilon) within +-clip; missing ones are NaN."""
+        scale = np.sqrt(self.variance[name] + epsilon)
+        scaled = (np.asarray(values, dtype=np.float64) - self.mean[name]) / scale
+        scaled = np.minimum(np.maximum(scaled, -clip), clip)
+        return np.where(np.isfinite(values), scaled, np.nan).astype(np.float32)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write them to an npz file, whole or not at all; missing folders are made."""
+        arrays: dict[str, Any] = {}
+        for name, count in self.count.items():
+            arrays[f"count/{name}"] = np.int64(count)
+            arrays[f"mean/{name}"] = self.mean[name]
+            arrays[f"variance/{name}"] = self.variance[name]
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, **arrays)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ChannelStatistics:
+        """Read what `save` has written.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: The file is something else, or damaged.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no statistics of channels at {path}")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+            names = [key.removeprefix("count/") for key in arrays if key.startswith("count/")]
+            statistics = cls({name: arrays[f"mean/{name}"].shape for name in names})
+            for name in names:
+                statistics._fill(name, *(arrays[f"{k}/{name}"] for k in _PARTS))
+        except Exception as error:  # NumPy and zipfile raise many kinds
+            raise ValueError(f"{path} holds no statistics of channels ({error})") from error
+        return statistics
+
+    def _fill(self, name: str, count: Any, mean: Floats, variance: Floats) -> None:
+        if variance.shape != mean.shape or not count >= 0 or not (variance >= 0).all():
+            raise ValueError(f"damaged values of {name!r}")
+        self.count[name] = int(count)
+        self.mean[name], self.variance[name] = mean, variance
+
+    def _merge(self, name: str, count: int, mean: Floats, variance: Floats) -> None:
+        seen, total = self.count[name], self.count[name] + count
+        delta = mean - self.mean[name]
+        squares = self.variance[name] * seen + variance * count + delta**2 * seen * count / total
+        self.count[name] = total
+        self.mean[name] = self.mean[name] + delta * count / total
+        self.variance[name] = squares / total
+
+
+_PARTS = ("count", "mean", "variance")

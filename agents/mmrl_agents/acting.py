@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from mmrl.methods.method import Method
 from mmrl_agents.latent import LatentMemory, Observation
 
 
+@runtime_checkable
 class Acting(Protocol):
     """Anything that chooses actions for a batch of environments."""
 

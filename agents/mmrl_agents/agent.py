@@ -16,6 +16,7 @@ from mmrl.checkpoint import load as load_encoder
 from mmrl.modality import AVAILABLE
 from mmrl_agents.acting import LatentPolicy, ObservationPolicy
 from mmrl_agents.checkpoints import load_policy
+from mmrl_agents.latent import check_channels
 
 POLICY = "policy.zip"
 
@@ -66,7 +67,11 @@ class Agent:
         if not saved.on_latents:
             return cls(ObservationPolicy(saved.policy), saved.sensors.spaces)
         encoder = load_encoder(folder, device=device)
-        if encoder.latent_dim != saved.policy.observation_space.shape[0]:  # type: ignore[index]
+        try:
+            check_channels(saved.sensors, encoder.modalities)
+        except ValueError as error:
+            raise CheckpointError(f"encoder and policy in {folder}: {error}") from error
+        if saved.policy.observation_space.shape != (encoder.latent_dim,):
             raise CheckpointError(
                 f"the encoder in {folder} has latents of size {encoder.latent_dim}, but its policy "
                 f"acts on {saved.policy.observation_space}: they are of different runs"

@@ -144,8 +144,8 @@ def _read(path: Path, device: torch.device) -> tuple[Mapping[str, Any], Mapping[
         raise CheckpointError(f"there is no policy at {path}") from error
     except KeyError as error:
         raise CheckpointError(
-            f"{path} is no policy of this package: {error.args[0]} (a plain Stable-Baselines3 file "
-            "is loaded with its own algorithm's load)"
+            f"{path} is damaged or no policy of this package: {error.args[0]} (a plain "
+            "Stable-Baselines3 file is loaded with its own algorithm's load)"
         ) from error
     except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, UnpicklingError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ REPLAY_ARRAYS = (
     "dones",
     "timeouts",
 )
-# Stable-Baselines3 samples replay and noise with NumPy's global stream.
+UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, EOFError, BadZipFile, UnpicklingError)
 COUNTED = ("num_timesteps", "_episode_num", "_n_updates")
 
 
@@ -86,10 +87,10 @@ def read_state(model: BaseAlgorithm, folder: Path) -> bool:
         tensors = torch.load(path / TENSORS, map_location=model.device, weights_only=True)
         _set_tensors(model, tensors)
         if (replay := _replay(model)) is not None:
-            with np.load(path / REPLAY, allow_pickle=False) as arrays:
+            with (path / REPLAY).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 _set_replay(replay, arrays)
         _set_counters(model, counters)
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError) as error:
+    except UNREADABLE as error:
         raise CheckpointError(
             f"the state of the training in {path} is damaged or belongs to other settings "
             f"({error}); remove {folder} to train from the start"
@@ -123,6 +124,7 @@ def _set_tensors(model: BaseAlgorithm, tensors: Mapping[str, Any]) -> None:
 
 def _counters(model: BaseAlgorithm) -> dict[str, Any]:
     replay = _replay(model)
+    # Stable-Baselines3 samples the replay with NumPy's global stream.
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002
     noise = model.action_noise
     return {

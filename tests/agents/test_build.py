@@ -98,6 +98,13 @@ def test_the_learning_rate_falls_to_zero(encoder: TinyEncoder) -> None:
     assert model.policy.optimizer.param_groups[0]["lr"] == pytest.approx(0.0)
 
 
+def test_the_learning_rate_may_stay_before_it_falls(encoder: TinyEncoder) -> None:
+    config = tiny_config("ppo", learning_rate_schedule="linear", decay_from=0.5)
+    model = build_agent(config, training_env(config, envs(), encoder), seed=0)
+    rates = [model.lr_schedule(left) for left in (1.0, 0.5, 0.25, 0.0)]
+    assert rates == pytest.approx([3e-4, 3e-4, 1.5e-4, 0.0])
+
+
 def test_the_schedule_starts_at_the_default_of_the_algorithm(encoder: TinyEncoder) -> None:
     config = tiny_config("ppo", learning_rate_schedule="linear")
     model = build_agent(config, training_env(config, envs(), encoder), seed=0)

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mmrl import checkpoint
+from mmrl.checkpoint import CheckpointError
+from mmrl.methods import METHODS
+from mmrl_agents.agent import Agent
+from mmrl_agents.build import AgentConfig, build_agent, training_env
+from mmrl_agents.checkpoints import save_policy
+from mmrl_agents.vec_env import GymnasiumVecEnv
+from tests.agents.tiny import CAMERA, MODALITIES, TinyConfig, TinyEncoder, vectorized
+
+IMAGE = np.random.default_rng(0).integers(0, 256, CAMERA, np.uint8)
+JOINTS = np.array([0.1, -0.2, 0.3], np.float32)
+NOTHING: dict[str, Any] = {}
+
+
+def run_folder(path: Path, encoder: TinyEncoder | None, **settings: Any) -> Path:
+    """What a finished run leaves."""
+    config = AgentConfig(policy_kwargs={"net_arch": [8]}, n_envs=2, **settings)
+    if encoder is not None:
+        checkpoint.save(encoder, path)
+    path.mkdir(exist_ok=True)
+    venv = training_env(config, GymnasiumVecEnv(vectorized()), encoder)
+    file = path / "encoder.yaml" if config.finetune else None
+    save_policy(build_agent(config, venv, seed=0, checkpoint=file), config, path / "policy.zip")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def known_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, TinyEncoder.name, TinyEncoder)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, encoder: TinyEncoder) -> Path:
+    return run_folder(tmp_path / "run", encoder)
+
+
+@pytest.fixture
+def agent(folder: Path) -> Agent:
+    return Agent.load(folder)
+
+
+def fresh(agent: Agent, observation: dict[str, Any]) -> np.ndarray:
+    agent.reset()
+    return agent.act(observation)
+
+
+def test_acts_like_its_parts(folder: Path, encoder: TinyEncoder, agent: Agent) -> None:
+    with torch.no_grad():
+        latent = encoder.eval().encode(
+            {"camera": torch.from_numpy(IMAGE)[None], "joints": torch.from_numpy(JOINTS)[None]}
+        )
+    expected, _ = agent.acting.memory.policy.predict(latent[0].numpy(), deterministic=True)
+    action = fresh(agent, {"camera": IMAGE, "joints": JOINTS})
+    assert action.shape == (1,)
+    np.testing.assert_allclose(action, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {},
+        {"joints": None},
+        {"joints": np.full(3, np.nan)},
+        {"joints": [0.1, np.inf, 0.2]},
+        {"joints": JOINTS, "available": [1, 0]},
+        {"joints": JOINTS, "available": np.array([True, False])},
+    ],
+)
+def test_a_missing_sensor_is_missing_however_it_is_said(
+    missing: dict[str, Any], agent: Agent
+) -> None:
+    expected = fresh(agent, {"camera": IMAGE})
+    np.testing.assert_array_equal(fresh(agent, {"camera": IMAGE, **missing}), expected)
+    assert not np.array_equal(fresh(agent, {"camera": IMAGE, "joints": JOINTS}), expected)
+
+
+def test_with_nothing_left_it_acts_on_what_it_last_knew(agent: Agent) -> None:
+    known = fresh(agent, {"camera": IMAGE, "joints": JOINTS})
+    np.testing.assert_array_equal(agent.act(NOTHING), known)
+    np.testing.assert_array_equal(agent.act({"camera": None}), known)
+    assert not np.array_equal(fresh(agent, NOTHING), known)
+
+
+def test_actions_may_be_drawn(agent: Agent) -> None:
+    draws = {float(agent.act({"joints": JOINTS}, deterministic=False)[0]) for _ in range(4)}
+    assert len(draws) == 4
+    assert agent.act({"joints": JOINTS}) == agent.act({"joints": JOINTS})
+
+
+def test_values_are_converted_where_nothing_is_lost(agent: Agent) -> None:
+    expected = fresh(agent, {"camera": IMAGE, "joints": JOINTS})
+    other = {"camera": IMAGE.astype(np.int64), "joints": JOINTS.astype(np.float64).tolist()}
+    np.testing.assert_array_equal(fresh(agent, other), expected)
+
+
+@pytest.mark.parametrize(
+    ("observation", "message"),
+    [
+        ({"lidar": JOINTS}, r"unknown sensors \['lidar'\]; the agent has \['camera', 'joints'\]"),
+        ({"joints": np.zeros(4)}, r"sensor 'joints' has shape \(3,\), got \(4,\)"),
+        ({"camera": IMAGE / 255}, r"delivers uint8 \(images: 0 to 255\), got float64 values"),
+        ({"camera": IMAGE + np.int64(200)}, "got int64 values from 200"),
+        ({"joints": ["a", "b", "c"]}, "'joints' delivers numbers, got <U1"),
+        ({"joints": JOINTS, "available": [1]}, "one entry for each of"),
+    ],
+)
+def test_bad_observations_are_named(
+    observation: dict[str, Any], message: str, agent: Agent
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        agent.act(observation)
+
+
+def test_an_agent_without_an_encoder(tmp_path: Path) -> None:
+    agent = Agent.load(run_folder(tmp_path / "run", None))
+    complete = fresh(agent, {"camera": IMAGE, "joints": JOINTS})
+    assert not np.array_equal(fresh(agent, {"camera": IMAGE}), complete)
+
+
+def test_a_fine_tuned_agent(tmp_path: Path, encoder: TinyEncoder) -> None:
+    agent = Agent.load(run_folder(tmp_path / "run", encoder, finetune=True))
+    expected = fresh(agent, {"camera": IMAGE})
+    np.testing.assert_array_equal(
+        fresh(agent, {"camera": IMAGE, "joints": np.full(3, np.nan)}), expected
+    )
+
+
+@pytest.mark.parametrize("name", ["policy.zip", "encoder.yaml", "encoder.safetensors"])
+def test_a_missing_file_is_named(name: str, folder: Path) -> None:
+    (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=name):
+        Agent.load(folder)
+
+
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"there should be policy\.zip, but there is not"):
+        Agent.load(tmp_path)
+    with pytest.raises(CheckpointError, match="no trained agent"):
+        Agent.load(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("name", ["policy.zip", "encoder.yaml", "encoder.safetensors"])
+def test_a_damaged_file_is_named(name: str, folder: Path) -> None:
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 3])
+    with pytest.raises(CheckpointError, match="encoder" if "encoder" in name else name):
+        Agent.load(folder)
+
+
+def test_an_encoder_of_other_sensors_is_named(folder: Path) -> None:
+    checkpoint.save(TinyEncoder((MODALITIES[1],)), folder)
+    with pytest.raises(CheckpointError, match="channel 'camera' is unknown"):
+        Agent.load(folder)
+
+
+def test_an_encoder_of_another_run_is_named(folder: Path, tmp_path: Path) -> None:
+    other = TinyEncoder(config=TinyConfig(latent_dim=6))
+    checkpoint.save(other, tmp_path / "other")
+    for name in ("encoder.yaml", "encoder.safetensors"):
+        shutil.copy(tmp_path / "other" / name, folder / name)
+    with pytest.raises(CheckpointError, match=r"of size 6, but its policy .*different runs"):
+        Agent.load(folder)

@@ -22,3 +22,11 @@ def check_integer(name: str, value: object, low: int, high: int | None = None) -
     if value < low or (high is not None and value > high):
         span = f"at least {low}" if high is None else f"from {low} to {high}"
         raise ValueError(f"{name} must be {span}, got {value}")
+
+
+def check_share(name: str, value: object) -> None:
+    """Raise TypeError unless value is a number, ValueError unless within [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be within [0, 1], got {value}")

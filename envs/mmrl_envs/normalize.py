@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
@@ -117,6 +118,14 @@ class NormalizeChannels(gymnasium.ObservationWrapper[Any, Any, Any], RecordConst
             env.observation_space, channels, statistics, update, clip, epsilon
         )
         self.observation_space = self._normalizer.space
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """The specification; as long as statistics run, seeds do not determine observations."""
+        spec = super().spec
+        if spec is not None and self.update:
+            spec.nondeterministic = True
+        return spec
 
     @property
     def statistics(self) -> ChannelStatistics:

@@ -79,6 +79,25 @@ def test_frozen_from_a_file_it_sees_nothing(replay: Any, tmp_path: Path) -> None
     assert frozen.statistics.count == {"joints": 51, "sound": 51}
 
 
+def test_seeds_determine_observations_once_it_is_frozen(tmp_path: Path) -> None:
+    running = NormalizeChannels(
+        SplitObservation(gymnasium.make("CartPole-v1"), {"cart": [0, 2], "pole": [2, 4]})
+    )
+    assert running.spec is not None
+    assert running.spec.nondeterministic
+    running.reset(seed=0)
+    running.statistics.save(tmp_path / "channels.npz")
+    frozen = NormalizeChannels(
+        SplitObservation(gymnasium.make("CartPole-v1"), {"cart": [0, 2], "pole": [2, 4]}),
+        statistics=tmp_path / "channels.npz",
+        update=False,
+    )
+    assert frozen.spec is not None
+    assert not frozen.spec.nondeterministic
+    first, second = (frozen.reset(seed=1)[0] for _ in range(2))
+    np.testing.assert_array_equal(first["pole"], second["pole"])
+
+
 def test_faults_outside_leave_the_statistics_alone() -> None:
     counts = []
     for fault in ([], [{"pattern": "fixed", "channels": ["cart"], "mechanism": "blackout"}]):

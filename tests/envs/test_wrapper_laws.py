@@ -62,12 +62,9 @@ def felt_robot(folder: Path) -> Env:
     import gymnasium.envs.mujoco as robots
 
     xml = (Path(str(robots.__file__)).parent / "assets" / "inverted_pendulum.xml").read_text()
-    sensors = (
-        '<sensor><jointpos joint="hinge" name="a"/><jointvel joint="hinge" name="b"/></sensor>'
-    )
-    (folder / "robot.xml").write_text(
-        xml.replace("</mujoco>", f"<sensor>{sensors}</sensor></mujoco>")
-    )
+    sensors = '<jointpos joint="hinge" name="a"/><jointvel joint="hinge" name="b"/>'
+    xml = xml.replace("</mujoco>", f"<sensor>{sensors}</sensor></mujoco>")
+    (folder / "robot.xml").write_text(xml)
     env = gymnasium.make("InvertedPendulum-v5", xml_file=str(folder / "robot.xml"))
     return MujocoSensors(env, {"hinge": ["a", "b"]})
 

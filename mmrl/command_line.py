@@ -9,14 +9,26 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
+from mmrl.checkpoint import CheckpointError
 from mmrl.config import CONFIGS, Composed, ConfigError, unknown_setting
 from mmrl.run_folder import RunFolderError, differences
 
 REFUSED = 2
 INTERRUPTED = 130
+
+OPEN = (
+    "agent.arguments",
+    "agent.policy_kwargs",
+    "comparison.variants",
+    "env.kinds",
+    "env.kwargs",
+    "env.reference",
+    "method.trunks",
+)
+"""Groups that take more settings than the files list."""
 
 
 def command_line(name: str, work: Callable[[Composed], None]) -> None:
@@ -30,12 +42,17 @@ def command_line(name: str, work: Callable[[Composed], None]) -> None:
         work: Called with the composed settings, once for each job of a sweep.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or Hydra ends the process on its own errors
+
+    def job(settings: Composed) -> None:
+        try:
+            work(settings)
+        except (ConfigError, RunFolderError, CheckpointError, FloatingPointError) as error:
+            refuse(str(error))
+
     try:
-        hydra.main(config_path=str(CONFIGS), config_name=name, version_base="1.3")(work)()
+        hydra.main(config_path=str(CONFIGS), config_name=name, version_base="1.3")(job)()
     except HydraException as error:
         refuse(_readable(error))
-    except (ConfigError, RunFolderError) as error:
-        refuse(str(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201
         sys.exit(INTERRUPTED)
@@ -51,7 +68,8 @@ def refuse_other_settings(stored: Mapping[str, Any], given: Mapping[str, Any]) -
     """Whether what the command line sets is what a run folder was made with.
 
     Only what was given on the command line is compared: a resumed run takes everything else from
-    its folder.
+    its folder. So it does with settings that are younger than the folder, unless they were given by
+    name.
 
     Args:
         stored: Configuration of the folder.
@@ -66,10 +84,7 @@ def refuse_other_settings(stored: Mapping[str, Any], given: Mapping[str, Any]) -
     wrong = {
         key: values
         for key, values in differing.items()
-        if any(
-            wanted == "experiment" or key == wanted or key.startswith(f"{wanted}.")
-            for wanted in keys
-        )
+        if key in keys or (_is_set(stored, key) and _concerns(keys, key))
     }
     if wrong:
         lines = [f"  {key}: {old!r} there, {new!r} here" for key, (old, new) in wrong.items()]
@@ -80,12 +95,29 @@ def refuse_other_settings(stored: Mapping[str, Any], given: Mapping[str, Any]) -
         )
 
 
+def _concerns(keys: list[str], key: str) -> bool:
+    """Whether an override of a setting, its group, or the experiment decides a setting."""
+    return any(k == "experiment" or key.startswith(f"{k}.") for k in keys)
+
+
+def _is_set(settings: Mapping[str, Any], key: str) -> bool:
+    node: Any = settings
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
 def _readable(error: HydraException) -> str:
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException) and cause.parent_node is not None:
         where, _, key = str(cause.full_key).rpartition(".")
         known = [str(name) for name in cause.parent_node if name != "hydra"]
         if "not in struct" in str(cause):
-            return unknown_setting(where, [key], known)
+            hint = f"\nadd another one with: +{where}.{key}=..." if where in OPEN else ""
+            return unknown_setting(where, [key], known) + hint
     text = str(error).partition("\nConfig search path:")[0]
-    return text.replace("\nSee https://hydra.cc/docs/1.2/advanced/override_grammar/basic", "\nSee")
+    if isinstance(error, OverrideParseException):
+        return f"{text.partition(chr(10))[0]}; quote values with spaces, brackets or commas"
+    return text

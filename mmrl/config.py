@@ -251,7 +251,8 @@ def to_plain(node: Composed) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
+        key = f"{error.full_key}: " if error.full_key else ""
+        raise ConfigError(key + str(error).splitlines()[0]) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -348,7 +349,7 @@ def _is_required(setting: Field[Any]) -> bool:
 def unknown_setting(where: str, unknown: list[str], known: list[str]) -> str:
     """The message about settings that do not exist."""
     names = ", ".join(f"{where}.{key}" if where else key for key in unknown)
-    return f"unknown setting {names}; known{f' in {where}' if where else ''}: {', '.join(known)}"
+    return f"unknown setting {names}; known{f' in {where}' if where else ''}: {', '.join(known) or 'none'}"
 
 
 @dataclass(frozen=True)

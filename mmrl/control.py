@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -67,7 +69,7 @@ def make_envs(
         kwargs["render_mode"] = render_mode
     try:
         spec = gym.spec(_import_module(config.id))
-        native = spec.vector_entry_point is not None
+        native = _steps_as_one(spec)
         mode = AutoresetMode.SAME_STEP
         envs = gym.make_vec(
             spec.id,
@@ -79,7 +81,12 @@ def make_envs(
         )
     except (gym.error.Error, ImportError, TypeError, ValueError) as error:
         raise ConfigError(f"env {config.id!r} cannot be made: {error}") from error
-    return envs if faults is None else _with_faults(envs, faults)
+    if faults is None:
+        return envs
+    try:
+        return _with_faults(envs, faults)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"faults: {error}") from error
 
 
 def make_env(config: EnvConfig, *, render_mode: str | None = None) -> gym.Env[Any, Any]:
@@ -98,11 +105,12 @@ def check_environment(config: TrainConfig) -> None:
         ConfigError: The environment cannot be made or has no Dict observation, or the method, the
             faults or the agent do not fit it.
     """
-    envs = make_envs(config.env, 1, faults=config.faults)
+    envs = make_envs(config.env, 1)
     try:
         modalities = Modality.from_space(envs.single_observation_space, config.env.kinds)
         if config.method_settings is not None:
             METHODS[config.method](modalities, config.method_settings)
+        _with_faults(envs, config.faults)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"env {config.env.id!r}: {error}") from error
     finally:
@@ -313,13 +321,18 @@ def _import_module(env_id: str) -> str:
     return name
 
 
+def _steps_as_one(spec: EnvSpec) -> bool:
+    """Whether there is a vector version of its own which can reset when an episode ends."""
+    entry = spec.vector_entry_point
+    if entry is None:
+        return False
+    creator = load_env_creator(entry) if isinstance(entry, str) else entry
+    return "autoreset_mode" in inspect.signature(creator).parameters
+
+
 def _with_faults(envs: Envs, config: FaultsConfig) -> Envs:
-    try:
-        return VectorSensorDropout(
-            envs, make_faults(config.models), keep_at_least=config.keep_at_least
-        )
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"faults: {error}") from error
+    faults = make_faults(config.models)
+    return VectorSensorDropout(envs, faults, keep_at_least=config.keep_at_least)
 
 
 def _replay_megabytes(model: BaseAlgorithm) -> float:

@@ -38,6 +38,7 @@ from mmrl.video import outages, write_video
 from mmrl_agents.agent import Agent
 from mmrl_agents.robustness import Condition, evaluate, rate_conditions, subset_conditions
 from mmrl_envs import SensorDropout
+from mmrl_envs.faults import make_faults
 
 
 @dataclass(frozen=True)
@@ -97,18 +98,21 @@ def work(settings: Composed) -> None:
     runs = [RunFolder.open(path) for path in command.run]
     configs = [_configured(run, command) for run in runs]
     console = make_console()
-    out = runs[0].new_subfolder("evaluation")
+    agents = [
+        Agent.load(run.path, device_of(config)) for run, config in zip(runs, configs, strict=True)
+    ]
+    for agent in agents:
+        _check_conditions(extra, agent)
     rows: list[Row] = []
+    for run, config, agent in zip(runs, configs, agents, strict=True):
+        console.print(f"{config.label}, seed {config.seed}: {run.path}")
+        conditions = [*default_conditions(agent, config.evaluate), *extra]
+        rows += measure(config, agent, conditions, command.seed, console)
+    out = runs[0].new_subfolder("evaluation")
     with SummaryWriter(str(out / "tb")) as writer:
-        for run, config in zip(runs, configs, strict=True):
-            console.print(f"{config.label}, seed {config.seed}: {run.path}")
-            agent = Agent.load(run.path, device_of(config))
-            conditions = [*default_conditions(agent, config.evaluate), *extra]
-            rows += measure(config, agent, conditions, command.seed, console)
         write_results(configs[0], rows, out, console, writer)
-        if command.video:
-            agent = Agent.load(runs[0].path, device_of(configs[0]))
-            film(configs[0], agent, out, console)
+    if command.video:
+        film(configs[0], agents[0], out, console)
     console.print(f"files in {out}: {', '.join(sorted(p.name for p in out.iterdir()))}")
 
 
@@ -158,18 +162,15 @@ def measure(
             done += more
             advance(done)
 
-        try:
-            results = evaluate(
-                agent.acting,
-                partial(make_envs, config.env),
-                conditions,
-                episodes=settings.episodes,
-                seed=seed,
-                n_envs=settings.n_envs,
-                on_episodes=on_episodes,
-            )
-        except ValueError as error:
-            raise ConfigError(f"the conditions do not fit the environment: {error}") from error
+        results = evaluate(
+            agent.acting,
+            partial(make_envs, config.env),
+            conditions,
+            episodes=settings.episodes,
+            seed=seed,
+            n_envs=settings.n_envs,
+            on_episodes=on_episodes,
+        )
     rng = np.random.default_rng(seed)
     rows = []
     for result in results:
@@ -273,6 +274,15 @@ def _conditions(specifications: Sequence[Mapping[str, Any]]) -> list[Condition]:
         faults = tuple(spec.get("faults", ()))
         made.append(Condition(str(spec["name"]), faults, float(spec.get("rate", 0.0))))
     return made
+
+
+def _check_conditions(conditions: Sequence[Condition], agent: Agent) -> None:
+    for condition in conditions:
+        try:
+            for fault in make_faults(condition.faults):
+                fault.on(list(agent.sensors))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"condition {condition.name!r}: {error}") from error
 
 
 def _flat_settings(config: TrainConfig) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def training_figure(
         for index, (name, value) in enumerate((reference or {}).items()):
             _reference_line(axis, name, value, index)
         axis.set(xlabel="environment frames", ylabel=REWARD, title="policy, while it explores")
-        axis.legend(loc="center right")
+        axis.legend(loc="best")
         figure.suptitle(title)
     return figure
 

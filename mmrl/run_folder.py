@@ -88,6 +88,8 @@ class RunFolder:
             RunFolderError: There is no run there, or it is damaged.
         """
         path = Path(path)
+        if path.is_symlink():  # `latest` may point elsewhere before this run ends
+            path = path.parent / path.readlink()
         if not path.is_dir():
             raise RunFolderError(f"no run folder at {path}{_neighbours(path.parent)}")
         config = _read_config(path)

@@ -1,0 +1,117 @@
+"""The evaluation command: several runs, own conditions, nothing overwritten."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from mmrl.config import CONFIGS, ConfigError, TrainConfig, from_mapping, to_plain, to_stored
+from mmrl.evaluate import work
+from mmrl.progress import make_console
+from mmrl.report import ROWS, read_rows
+from mmrl.run_folder import RunFolder, RunFolderError
+from mmrl.train import train
+
+QUICK = ["episodes=3", "n_envs=2", "rates=[0.0,0.3]"]
+
+
+def config(seed: int) -> TrainConfig:
+    overrides = ["experiment=smoke", f"seed={seed}", "evaluate.episodes=1", "evaluate.video=false"]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        plain = to_plain(
+            compose("train", overrides=[*overrides, "fit.steps=2", "agent.frames=120"])
+        )
+    plain.pop("resume")
+    return from_mapping(plain)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
+    folders = []
+    for seed in (0, 1):
+        made = config(seed)
+        run = RunFolder.create(tmp_path_factory.mktemp("outputs") / f"seed{seed}", to_stored(made))
+        train(made, run, make_console())
+        folders.append(run)
+    return folders
+
+
+def evaluate(*overrides: str) -> None:
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        settings = compose("evaluate", overrides=[*QUICK, *overrides])
+    work(settings)
+
+
+def test_results_go_into_a_new_folder_each_time(runs: list[RunFolder]) -> None:
+    before = (runs[0].path / "robustness.csv").read_bytes()
+    folders = sorted(runs[0].path.glob("evaluation-*"))
+    evaluate(f"run={runs[0].path}")
+    evaluate(f"run={runs[0].path}", "video=false", "seed=5")
+    first, second = sorted(set(runs[0].path.glob("evaluation-*")) - set(folders))
+    assert list(first.glob("sensors.*"))
+    assert not list(second.glob("sensors.*"))
+    assert read_rows(first / ROWS)[0].rewards != read_rows(second / ROWS)[0].rewards
+    assert (runs[0].path / "robustness.csv").read_bytes() == before
+
+
+def test_several_runs_are_joined_over_seeds(
+    runs: list[RunFolder], capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(f"run=[{runs[0].path},{runs[1].path}]", "video=false")
+    newest = max(runs[0].path.glob("evaluation-*"), key=lambda path: path.stat().st_mtime_ns)
+    rows = read_rows(newest / ROWS)
+    assert {row.seed for row in rows} == {0, 1}
+    assert all(len(row.rewards) == 3 for row in rows)
+    output = capsys.readouterr().out
+    assert "IQM" in output
+    assert list((newest / "tb").glob("events.*"))
+
+
+def test_own_conditions_are_measured(runs: list[RunFolder]) -> None:
+    spec = "{name: outages, rate: 0.2, faults: [{pattern: burst, outage: 2, uptime: 8}]}"
+    evaluate(f"run={runs[1].path}", "video=false", f"conditions=[{spec}]")
+    (folder,) = runs[1].path.glob("evaluation-*")
+    row = read_rows(folder / ROWS)[-1]
+    assert (row.condition, row.rate) == ("outages", 0.2)
+    assert 0 < row.realised_rate < 0.6
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("episodes=0", "episodes must be at least 1"),
+        ("rates=[2]", "rates must be at least 0 and below 1"),
+        ("conditions=[{faults: []}]", "a condition has a name"),
+        ("conditions=[{name: x, faults: [{pattern: fixed, channels: [smell]}]}]", "smell"),
+        ("conditions=[{name: x, faults: [{pattern: fixd}]}]", "condition 'x': pattern must be one"),
+    ],
+)
+def test_bad_settings_are_refused_before_any_work(
+    runs: list[RunFolder], override: str, message: str
+) -> None:
+    before = sorted(runs[0].path.glob("evaluation-*"))
+    with pytest.raises(ConfigError, match=message):
+        evaluate(f"run={runs[0].path}", override)
+    assert sorted(runs[0].path.glob("evaluation-*")) == before
+
+
+def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", to_stored(config(0)))
+    with pytest.raises(RunFolderError, match=r"no trained policy yet; finish it with.*resume="):
+        evaluate(f"run={run.path}")
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="it is empty"):
+        evaluate(f"run={tmp_path}")
+
+
+def test_a_damaged_policy_is_refused(runs: list[RunFolder]) -> None:
+    policy = runs[1].path / "policy.zip"
+    content = policy.read_bytes()
+    policy.write_bytes(content[: len(content) // 2])
+    try:
+        with pytest.raises(ValueError, match="policy.zip is damaged"):
+            evaluate(f"run={runs[1].path}")
+    finally:
+        policy.write_bytes(content)

@@ -217,7 +217,7 @@ def from_mapping(content: Mapping[str, Any]) -> TrainConfig:
             of range, or a setting that is missing.
     """
     plain = dict(content)
-    parts = {
+    parts: dict[str, Any] = {
         name: typed(schema, plain.pop(name, None), name)
         for name, schema in {
             "env": EnvConfig,
@@ -349,7 +349,8 @@ def _is_required(setting: Field[Any]) -> bool:
 def unknown_setting(where: str, unknown: list[str], known: list[str]) -> str:
     """The message about settings that do not exist."""
     names = ", ".join(f"{where}.{key}" if where else key for key in unknown)
-    return f"unknown setting {names}; known{f' in {where}' if where else ''}: {', '.join(known) or 'none'}"
+    place = f" in {where}" if where else ""
+    return f"unknown setting {names}; known{place}: {', '.join(known) or 'none'}"
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,7 @@ def make_envs(
             num_envs=n_envs,
             vectorization_mode="vector_entry_point" if native else "sync",
             vector_kwargs={} if native else {"autoreset_mode": mode},
-            **({"autoreset_mode": mode} if native else {}),
-            **kwargs,
+            **(kwargs | ({"autoreset_mode": mode} if native else {})),
         )
     except (gym.error.Error, ImportError, TypeError, ValueError) as error:
         raise ConfigError(f"env {config.id!r} cannot be made: {error}") from error

@@ -67,9 +67,9 @@ class Curve:
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
         self.key = key
-        self._pending: list[Mapping[str, float]] = []
+        self._pending: list[Mapping[str, float | int]] = []
 
-    def add(self, row: Mapping[str, float]) -> None:
+    def add(self, row: Mapping[str, float | int]) -> None:
         """Adds a row; all rows have the same columns."""
         self._pending.append(row)
         if len(self._pending) >= FLUSH_EVERY:
@@ -79,11 +79,13 @@ class Curve:
         """Writes what is pending."""
         if not self._pending:
             return
-        is_new = not self.path.exists()
+        before = self.path.read_bytes() if self.path.exists() else b""
         with self.path.open("a", newline="") as file:
             writer = csv.DictWriter(file, self._pending[0], lineterminator="\n")
-            if is_new:
+            if not before:
                 writer.writeheader()
+            elif not before.endswith(b"\n"):  # a kill cut the last line off
+                file.write("\n")
             writer.writerows(self._pending)
         self._pending.clear()
 

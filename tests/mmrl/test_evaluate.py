@@ -12,11 +12,12 @@ from mmrl.report import ROWS, read_rows
 from mmrl.run_folder import RunFolder, RunFolderError
 from mmrl.train import train
 
-QUICK = ["episodes=3", "n_envs=2", "rates=[0.0,0.3]"]
+QUICK = ["episodes=3", "n_envs=3", "rates=[0.3]"]
 
 
 def config(seed: int) -> TrainConfig:
     overrides = ["experiment=smoke", f"seed={seed}", "evaluate.episodes=1", "evaluate.video=false"]
+    overrides += ["evaluate.rates=[]", "env.kwargs.episode_length=20"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         plain = to_plain(
             compose("train", overrides=[*overrides, "fit.steps=2", "agent.frames=120"])
@@ -111,7 +112,7 @@ def test_a_damaged_policy_is_refused(runs: list[RunFolder]) -> None:
     content = policy.read_bytes()
     policy.write_bytes(content[: len(content) // 2])
     try:
-        with pytest.raises(ValueError, match="policy.zip is damaged"):
+        with pytest.raises(ValueError, match=r"policy\.zip is damaged"):
             evaluate(f"run={runs[1].path}")
     finally:
         policy.write_bytes(content)

@@ -18,7 +18,6 @@ import yaml
 from hydra import compose, initialize_config_dir
 
 import mmrl
-import mmrl.files
 from mmrl.comparison import compare
 from mmrl.config import CONFIGS, TrainConfig, from_mapping, to_plain, to_stored
 from mmrl.progress import Curve, make_console, read_curve
@@ -170,7 +169,7 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
         replace(source, target)
 
-    monkeypatch.setattr(mmrl.files.os, "replace", full)
+    monkeypatch.setattr("mmrl.files.os.replace", full)
 
 
 def test_a_comparison_joins_its_runs_and_continues(tmp_path: Path) -> None:
@@ -178,7 +177,7 @@ def test_a_comparison_joins_its_runs_and_continues(tmp_path: Path) -> None:
     made = config(
         "evaluate.video=false",
         "agent.frames=120",
-        f"comparison.variants={variants}",
+        f"+comparison.variants={variants}",
         "comparison.seeds=[0,1]",
     )
     run = RunFolder.create(tmp_path / "run", to_stored(made))

@@ -258,14 +258,3 @@ class State(Pattern):
     def probability(self, steps: int) -> NDArray[np.float64]:
         """Raise ValueError: it depends on the states that are visited."""
         raise ValueError("a state-dependent fault has no nominal rate; read the realised one")
-
-
-PATTERNS: dict[str, type[Pattern]] = {
-    "fixed": Fixed,
-    "bernoulli": Bernoulli,
-    "episode": Episode,
-    "burst": Burst,
-    "permanent": Permanent,
-    "intervals": Intervals,
-    "state": State,
-}

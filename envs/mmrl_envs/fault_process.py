@@ -10,38 +10,18 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from mmrl_envs.fault_mechanisms import Effect, Rows, Values
+from mmrl_envs.fault_mechanisms import Effect, Moment, Rows, Values
 from mmrl_envs.fault_patterns import State
+from mmrl_envs.fault_streams import SPARING, TIMES, VALUES, Sparing, Stream
 from mmrl_envs.faults import Fault
 from mmrl_envs.validation import check_integer
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-FAULT_STREAM = 0xFA017
-"""Spawn key of the faults' random streams below the seed of an environment."""
 ROWS = 256
 """Steps that are drawn ahead."""
 EVERYWHERE = slice(None)
-TIMES, VALUES = 0, 1  # the two kinds of streams of a fault
-
-
-class Stream:
-    """A random stream in which every episode has its own place.
-
-    So what happens in an episode depends on the seed and on the number of the episode, not on how
-    long the episodes before it were.
-    """
-
-    def __init__(self, seed: int | None, *key: int) -> None:
-        bits = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(FAULT_STREAM, *key)))
-        self._bits, self._origin = bits, bits.state
-        self.generator = np.random.Generator(bits)
-
-    def seek(self, episode: int) -> None:
-        """Go to the place of an episode: 2^64 numbers for each."""
-        self._bits.state = self._origin
-        self._bits.advance(episode << 64)
 
 
 @dataclass
@@ -92,8 +72,8 @@ class FaultProcess:
         self._indices = np.arange(count)
         self._tracks = [_track(fault, channels, count) for fault in faults]
         announced = {c for t in self._tracks if t.fault.announced for c in t.columns}
-        self._allowed = len(channels) - keep_at_least
-        self._spares = len(announced) > self._allowed
+        self._spares = len(announced) > len(channels) - keep_at_least
+        self._sparing = Sparing(len(channels), count, keep_at_least)
         self._reacts = any(isinstance(track.fault.pattern, State) for track in self._tracks)
         self._floats = [
             (column, name)
@@ -102,8 +82,7 @@ class FaultProcess:
         ]
         table = (ROWS, len(channels), count)
         self._missing, self._faulty = np.zeros(table, np.bool_), np.zeros(table, np.bool_)
-        self._priority, self._held = np.zeros(table), np.zeros(table[1:])
-        self._sparing = np.zeros(count, np.bool_)
+        self._priority = np.zeros(table)
         self._row = 0
         self._age, self._episode = np.zeros(count, np.int64), np.full(count, -1, np.int64)
         self._streams: list[dict[tuple[int, ...], Stream]] = [{} for _ in range(count)]
@@ -126,7 +105,7 @@ class FaultProcess:
                 stream.seek(int(self._episode[index]))
         rows = EVERYWHERE if len(chosen) == self._count else chosen
         self._age[rows] = 0
-        self._sparing[rows] = False
+        self._sparing.end(rows)
         self._faulty_steps[:, rows] = 0
         self._schedule(self._row, rows)
 
@@ -179,7 +158,7 @@ class FaultProcess:
         return np.asarray(self._faulty_steps[:, rows] / (self._age[rows] + 1)).T
 
     def _stream_keys(self) -> list[tuple[int, ...]]:
-        keys: list[tuple[int, ...]] = [()] if self._spares else []
+        keys = [SPARING] if self._spares else []
         for number, track in enumerate(self._tracks):
             keys += [(number, TIMES)] if track.fault.pattern.random else []
             keys += [(number, VALUES)] if track.fault.mechanism.random and track.effects else []
@@ -187,7 +166,7 @@ class FaultProcess:
 
     def _draw(self, key: tuple[int, ...], steps: int, rows: Rows) -> Floats:
         """Return numbers within [0, 1), shape (steps, channels, m)."""
-        width = len(self._tracks[key[0]].columns) if key else len(self.names)
+        width = len(self.names) if key == SPARING else len(self._tracks[key[0]].columns)
         streams = [self._streams[index][key] for index in self._indices[rows].tolist()]
         uniform = np.empty((len(streams), steps, width))
         for stream, numbers in zip(streams, uniform, strict=True):
@@ -206,7 +185,7 @@ class FaultProcess:
             downs.append(pattern.down(uniform, age, track.down[-1][:, rows]))
             track.down[first:, :, rows] = downs[-1]
         if self._spares:
-            priority = self._draw((), steps, rows)
+            priority = self._draw(SPARING, steps, rows)
             self._priority[first:, :, rows] = priority
         else:
             priority = self._priority[first:, :, rows]
@@ -234,28 +213,8 @@ class FaultProcess:
         for track, down in zip(self._tracks, downs, strict=True):
             (missing if track.fault.announced else lying)[:, track.columns] |= down
         if self._spares:
-            self._spare(missing, priority, rows)
+            self._sparing.spare(missing, priority, rows)
         return missing, missing | lying
-
-    def _spare(self, missing: Bools, priority: Floats, rows: Rows) -> None:
-        """Make enough channels available, those of highest priority when this became necessary."""
-        excess = missing.sum(axis=1, dtype=np.int64) - self._allowed
-        short = excess > 0
-        before = np.concatenate([self._sparing[rows][None], short[:-1]])
-        step = np.arange(len(short))[:, None]
-        begin = np.maximum.accumulate(np.where(short & ~before, step, -1), axis=0)
-        steps, places = np.nonzero(short)
-        since = begin[steps, places]
-        earlier = self._held[:, rows].T[places]
-        held = np.where(since[:, None] < 0, earlier, priority[np.maximum(since, 0), :, places])
-        lost = missing[steps, :, places]
-        for spared in range(len(self.names) - self._allowed):
-            best = np.where(lost, held, -1.0).argmax(axis=1)
-            lost[np.arange(len(lost)), best] &= excess[steps, places] <= spared
-        missing[steps, :, places] = lost
-        latest = steps == len(short) - 1
-        self._sparing[rows] = short[-1]
-        self._held[:, self._indices[rows][places[latest]]] = held[latest].T
 
     def _not_finite(self, values: Mapping[str, Values]) -> list[tuple[int, Bools]]:
         """Return channels with NaN or infinity and in which environments, shape (m,)."""
@@ -268,13 +227,15 @@ class FaultProcess:
         return broken
 
     def _affect(self, values: dict[str, Values], number: int, down: Bools, rows: Rows) -> None:
-        track, age = self._tracks[number], self._age[rows]
-        indices = self._indices[rows].tolist()
-        streams = [self._streams[index].get((number, VALUES)) for index in indices]
-        generators = [stream.generator for stream in streams if stream is not None]
+        track = self._tracks[number]
+        generators = []
+        if track.fault.mechanism.random:
+            indices = self._indices[rows].tolist()
+            generators = [self._streams[index][number, VALUES].generator for index in indices]
         for column, where, effect in zip(track.columns, down, track.effects, strict=True):
             name = self.names[column]
-            values[name] = effect.apply(values[name], where, age, rows, generators)
+            moment = Moment(where, self._age[rows], rows, generators)
+            values[name] = effect.apply(values[name], moment)
 
     def _zero(self, values: dict[str, Values], column: int, where: Bools) -> None:
         name = self.names[column]

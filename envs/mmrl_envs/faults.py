@@ -19,8 +19,48 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mmrl_envs.fault_mechanisms import MECHANISMS, Blackout, Mechanism
-from mmrl_envs.fault_patterns import PATTERNS, Pattern
+from mmrl_envs.fault_mechanisms import (
+    Bias,
+    Blackout,
+    Mechanism,
+    Noise,
+    NotANumber,
+    SaltAndPepper,
+    Saturation,
+)
+from mmrl_envs.fault_memory import Delay, Drift, Freeze, Occlusion
+from mmrl_envs.fault_patterns import (
+    Bernoulli,
+    Burst,
+    Episode,
+    Fixed,
+    Intervals,
+    Pattern,
+    Permanent,
+    State,
+)
+
+PATTERNS: dict[str, type[Pattern]] = {
+    "fixed": Fixed,
+    "bernoulli": Bernoulli,
+    "episode": Episode,
+    "burst": Burst,
+    "permanent": Permanent,
+    "intervals": Intervals,
+    "state": State,
+}
+MECHANISMS: dict[str, type[Mechanism]] = {
+    "blackout": Blackout,
+    "freeze": Freeze,
+    "noise": Noise,
+    "salt_and_pepper": SaltAndPepper,
+    "bias": Bias,
+    "drift": Drift,
+    "delay": Delay,
+    "occlusion": Occlusion,
+    "saturation": Saturation,
+    "nan": NotANumber,
+}
 
 Part = TypeVar("Part", Pattern, Mechanism)
 

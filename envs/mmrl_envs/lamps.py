@@ -37,12 +37,12 @@ def with_lamps(frame: Any, names: Sequence[str], states: NDArray[np.int64]) -> A
     strip = np.full((height, width, 3), BACKGROUND, np.uint8)
     radius = height // 4
     font = cv2.FONT_HERSHEY_SIMPLEX
+    room = max(slot - 1.5 * height, 1)
+    longest = max(cv2.getTextSize(name, font, 1.0, 1)[0][0] for name in names)
+    scale = min(height / 64, room / longest)
     for index, (name, state) in enumerate(zip(names, states.tolist(), strict=True)):
         left = round(index * slot) + height // 2
         cv2.circle(strip, (left, height // 2), radius, COLOURS[state], cv2.FILLED, cv2.LINE_AA)
-        room = max(slot - 1.5 * height, 1)
-        (long, _), _ = cv2.getTextSize(name, font, 1.0, 1)
-        scale = min(height / 50, room / long)
         origin = (left + 2 * radius, round(height / 2 + 10 * scale))
         cv2.putText(strip, name, origin, font, scale, TEXT, 1, cv2.LINE_AA)
     return np.concatenate([frame, strip])

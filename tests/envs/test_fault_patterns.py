@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 from mmrl_envs.fault_patterns import (
-    PATTERNS,
     Bernoulli,
     Burst,
     Episode,
@@ -19,6 +18,7 @@ from mmrl_envs.fault_patterns import (
     Permanent,
     State,
 )
+from mmrl_envs.faults import PATTERNS
 
 LENGTH, CHANNELS, ENVS = 80, 2, 1500
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mmrl_envs.fault_patterns import Bernoulli, State
-from mmrl_envs.faults import Fault, expected_rates, make_faults
+from mmrl_envs.faults import MECHANISMS, PATTERNS, Fault, expected_rates, make_faults
 
 SPECS: list[dict[str, Any]] = [
     {"pattern": "fixed", "channels": ["image"]},
@@ -16,15 +16,29 @@ SPECS: list[dict[str, Any]] = [
     {"pattern": "permanent", "start": 100},
     {"pattern": "intervals", "intervals": [[0, 5], [9, 12]]},
     {"pattern": "state", "condition": "numpy:isnan"},
+    {"pattern": "fixed", "mechanism": "freeze"},
+    {"pattern": "fixed", "mechanism": "noise", "strength": 0.1, "scale": 3},
+    {"pattern": "fixed", "mechanism": "salt_and_pepper", "share": 0.1},
+    {"pattern": "fixed", "mechanism": "bias", "strength": -0.1},
+    {"pattern": "fixed", "mechanism": "drift", "strength": 0.01},
+    {"pattern": "fixed", "mechanism": "delay", "steps": 5, "jitter": 2},
+    {"pattern": "fixed", "mechanism": "occlusion", "size": 0.4},
+    {"pattern": "fixed", "mechanism": "saturation", "limit": 0.5},
+    {"pattern": "fixed", "mechanism": "nan", "announced": True},
 ]
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: str(spec["pattern"]))
+@pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_specifications_survive_a_round_trip_through_json(spec: dict[str, Any]) -> None:
     fault = Fault.from_spec(spec)
     plain = fault.to_spec()
     assert spec.items() <= plain.items()
     assert Fault.from_spec(json.loads(json.dumps(plain))).to_spec() == plain
+
+
+def test_every_pattern_and_mechanism_is_tested() -> None:
+    assert {spec["pattern"] for spec in SPECS} == set(PATTERNS)
+    assert {spec.get("mechanism", "blackout") for spec in SPECS} == set(MECHANISMS)
 
 
 def test_make_faults_takes_faults_and_specifications() -> None:

@@ -202,6 +202,30 @@ def test_unannounced_blackouts_zero_but_claim_to_be_available() -> None:
     assert info["faulty"].tolist() == [False, False, True, False]
 
 
+@pytest.mark.parametrize("announced", [None, False, True])
+def test_mechanisms_other_than_blackouts_are_not_announced_by_nature(
+    announced: bool | None,
+) -> None:
+    spec = {"pattern": "fixed", "mechanism": "freeze", "channels": ["speed"]}
+    env = SensorDropout(Counter(), [{**spec, "announced": announced}])
+    env.reset(seed=0)
+    observation, _, _, _, info = env.step(0)
+    assert observation["available"].tolist() == [1, 1, 1, 0 if announced else 1]
+    assert observation["speed"] == (0.0 if announced else 1.0)  # zeroed, or stuck
+    assert info["faulty"].tolist() == [False, False, False, True]
+
+
+def test_faults_on_one_channel_apply_in_the_order_given() -> None:
+    bias = {"pattern": "fixed", "mechanism": "bias", "strength": 0.8, "channels": ["depth"]}
+    late = {"pattern": "fixed", "mechanism": "saturation", "limit": 0.5, "channels": ["depth"]}
+    first, second = (
+        SensorDropout(Counter(), order).reset(seed=0)[0]["depth"].tolist()
+        for order in ([bias, late], [late, bias])
+    )
+    assert first == [15.0, 15.0]
+    assert second == [18.0, 18.0]
+
+
 def test_state_dependent_faults_see_the_healthy_observation() -> None:
     high = Fault(State(lambda observation: observation["gear"] > 4), channels=("gear", "depth"))
     env = SensorDropout(Counter(6), [{"pattern": "fixed", "channels": ["speed"]}, high])

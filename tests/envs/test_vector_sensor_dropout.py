@@ -27,6 +27,17 @@ FAULTS: dict[str, list[Fault | dict[str, Any]]] = {
         {"pattern": "bernoulli", "rate": 0.5},
         {"pattern": "bernoulli", "rate": 0.2, "channels": ["sound"], "announced": False},
     ],
+    "lies": [
+        {"pattern": "burst", "outage": 3, "uptime": 2, "mechanism": name, **arguments}
+        for name, arguments in (
+            ("freeze", {}),
+            ("noise", {"strength": 0.1}),
+            ("delay", {"steps": 2, "jitter": 1, "channels": ["sound"]}),
+            ("drift", {"strength": 0.02}),
+            ("occlusion", {"size": 0.4, "channels": ["image"]}),
+            ("salt_and_pepper", {"share": 0.1}),
+        )
+    ],
     "state": [
         Fault(State(lambda seen: seen["sound"][:, -1, 0, 0] > 0.4)),
         Fault.from_spec({"pattern": "bernoulli", "rate": 0.4}),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmrl.data.arrays import ArrayData, Column
-from mmrl.data.dataset import SPLITS, DataError, DataSet, check_target, count_outputs, split_off
+from mmrl.data.dataset import SPLITS, DataError, DataSet, check_target, count_outputs, split_train
 from mmrl.data.npz import read_npz
 from mmrl.data.sequences import Sequences
 from mmrl.modality import AVAILABLE, KINDS, MIN_IMAGE_SIDE, Modality
@@ -56,11 +56,7 @@ def load_file(
     raw = parse(read_arrays(path), kinds or {}, steps or {})
     splits = dict(raw.splits)
     if "valid" not in splits:
-        train = splits["train"]
-        assert train.target is not None
-        rng = np.random.default_rng(np.random.SeedSequence([seed, SPLITS.index("valid")]))
-        stay, go = split_off(train.target, valid_share, rng)
-        splits["train"], splits["valid"] = train.subset(stay), train.subset(go)
+        splits["train"], splits["valid"] = split_train(splits["train"], valid_share, seed)
     return DataSet(
         path.stem, splits["train"], splits["valid"], splits["test"], target_names=raw.target_names
     )

@@ -12,6 +12,8 @@ from mmrl.data.arrays import ArrayData
 from mmrl.modality import Modality
 
 SPLITS = ("train", "valid", "test")
+SENTIMENT = "sentiment"
+"""Name of the target of CMU-MOSI and MOSEI, which has scores of its own."""
 TASKS = {"i": "classes", "u": "classes", "b": "labels", "f": "numbers"}
 """What targets are, by kind of their type."""
 
@@ -179,3 +181,15 @@ def split_off(
     if gone.all() or not gone.any():
         raise DataError(f"{len(target)} samples cannot be split into training and validation")
     return np.flatnonzero(~gone), np.flatnonzero(gone)
+
+
+def split_train(train: ArrayData, share: float, seed: int) -> tuple[ArrayData, ArrayData]:
+    """Training and validation samples, see `split_off`.
+
+    Raises:
+        DataError: The share is no share, or nothing would be left on one side.
+    """
+    assert train.target is not None
+    rng = np.random.default_rng(np.random.SeedSequence([seed, SPLITS.index("valid")]))
+    stay, go = split_off(train.target, share, rng)
+    return train.subset(stay), train.subset(go)

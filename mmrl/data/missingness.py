@@ -137,6 +137,7 @@ def make_rules(spec: Spec) -> tuple[Rule, ...]:
     A number is the rate of a `bernoulli` rule for all modalities.
 
     Raises:
+        TypeError: Channels that are no list of names.
         ValueError: An unknown key or word, or a rate that is none.
 
     Example:
@@ -152,12 +153,15 @@ def make_rules(spec: Spec) -> tuple[Rule, ...]:
 
 def _make_rule(spec: Mapping[str, Any]) -> Rule:
     known = [f.name for f in fields(Rule)]
-    if unknown := sorted(set(spec) - set(known)):
+    if unknown := sorted(set(spec) - {*known, "announced"}):
         raise ValueError(f"a missing rule has no key {unknown}; known: {', '.join(known)}")
     channels = spec.get("channels")
     if isinstance(channels, str):
-        raise ValueError(f"channels must be a list of names, got {channels!r}")
-    return Rule(**{**spec, "channels": tuple(channels) if channels else None})
+        raise TypeError(f"channels must be a list of names, got {channels!r}")
+    if spec.get("announced", True) is not True:
+        raise ValueError("in a data set it is always known what is missing: announced is true")
+    own = {key: value for key, value in spec.items() if key != "announced"}
+    return Rule(**{**own, "channels": tuple(channels) if channels else None})
 
 
 def subsets(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:

@@ -1,14 +1,18 @@
-"""Reading npz files whole, without executing what is in them."""
+"""npz files of plain arrays: read without executing what is in them, written atomically."""
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mmrl.files import write_atomically
 
 
 def read_npz(path: Path | str) -> dict[str, NDArray[Any]]:
@@ -30,3 +34,14 @@ def read_npz(path: Path | str) -> dict[str, NDArray[Any]]:
             raise ValueError(
                 f"{path} is damaged or no npz file of plain arrays: {error}"
             ) from error
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes arrays by name, compressed; whole or not at all.
+
+    Raises:
+        OSError: The folder cannot be written; an earlier file is kept.
+    """
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getvalue())

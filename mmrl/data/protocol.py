@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from mmrl.data.arrays import ArrayData
 from mmrl.data.dataset import SPLITS, DataError, DataSet
 from mmrl.data.missingness import OVERALL, PER_MODALITY, Rule, Spec, draw, make_rules
-from mmrl.data.npz import read_npz
+from mmrl.data.npz import read_npz, write_npz
 from mmrl.files import write_atomically
 
 Masks = dict[str, NDArray[np.bool_]]
@@ -137,9 +136,7 @@ class Drawn:
             "realised": self.realised,
             "fingerprints": self.fingerprints,
         }
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **self.masks)  # type: ignore[arg-type]
-        write_atomically(path.with_name(path.name + ".npz"), buffer.getvalue())
+        write_npz(path.with_name(path.name + ".npz"), self.masks)
         text = yaml.safe_dump(description, sort_keys=False)
         write_atomically(path.with_name(path.name + ".yaml"), text.encode())
 

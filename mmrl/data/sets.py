@@ -9,6 +9,10 @@ from typing import Any
 
 from mmrl.data.custom import VALID_SHARE, load_file
 from mmrl.data.dataset import DataError, DataSet
+from mmrl.data.loaders.crema_d import load_crema_d
+from mmrl.data.loaders.image_text import load_food101, load_mm_imdb, load_mvsa
+from mmrl.data.loaders.mhd import load_mhd
+from mmrl.data.loaders.sentiment import load_iemocap, load_mosei, load_mosi
 
 FILES = Path(__file__).resolve().parent / "files"
 SHIPPED = ("avmnist", "digits")
@@ -23,7 +27,18 @@ def _shipped(name: str) -> Loader:
     return load_shipped
 
 
-LOADERS: dict[str, Loader] = {name: _shipped(name) for name in SHIPPED} | {"file": load_file}
+LOADERS: dict[str, Loader] = {
+    **{name: _shipped(name) for name in SHIPPED},
+    "file": load_file,
+    "mhd": load_mhd,
+    "mosi": load_mosi,
+    "mosei": load_mosei,
+    "iemocap": load_iemocap,
+    "crema_d": load_crema_d,
+    "mm_imdb": load_mm_imdb,
+    "food101": load_food101,
+    "mvsa": load_mvsa,
+}
 """What makes a data set, by name; those that are not shipped take the path of their files first."""
 
 

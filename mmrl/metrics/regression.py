@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from mmrl.metrics.classification import accuracy, f1
 
 CONVENTIONS = ("nonzero", "has_zero")
-SENTIMENT = "sentiment"
-"""Name of a target that the sentiment scores are for."""
 
 Numbers = Float[NDArray[np.floating], " samples"]
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmrl.data.arrays import ArrayData
+from mmrl.data.dataset import SENTIMENT
 from mmrl.data.missingness import subsets
 from mmrl.metrics.classification import classification_scores, label_scores
-from mmrl.metrics.regression import SENTIMENT, regression_scores
+from mmrl.metrics.regression import regression_scores
 
 BATCH = 256
 

@@ -7,6 +7,7 @@ from mmrl.data import ArrayData, Sequences
 from mmrl.data.arrays import Column
 from mmrl.data.missingness import Rule, draw, fixed_missing, make_rules, subsets
 from mmrl.modality import Modality
+from mmrl_envs.faults import make_faults
 
 N = 2000
 NAMES = ("image", "sound", "gait")
@@ -157,6 +158,8 @@ def test_plain_data_and_rules_are_the_same() -> None:
     ]
     assert [rule.describe() for rule in make_rules(specs)] == specs
     assert make_rules(None) == ()
+    with pytest.raises(TypeError, match="a list of names, got 'image'"):
+        make_rules({"rate": 0.1, "channels": "image"})
     assert make_rules({"rate": 0.2, "mechanism": "blackout"}) == (Rule(rate=0.2),)
 
 
@@ -171,7 +174,7 @@ def test_plain_data_and_rules_are_the_same() -> None:
         ({"pattern": "fixed", "rate": 0.5, "channels": ["image"]}, "channels and no rate"),
         ({"pattern": "fixed"}, "channels and no rate"),
         ({"rate": 0.1, "mechanism": "freeze"}, "'freeze' is one of sensors"),
-        ({"rate": 0.1, "channels": "image"}, "a list of names, got 'image'"),
+        ({"rate": 0.1, "announced": False}, "always known what is missing"),
         ({"pattern": "dicmor", "rate": 0.25}, "dicmor has the rates 0.0, 0.1"),
         ({"pattern": "cpm", "rate": 0.2, "channels": ["image"]}, "takes no channels"),
         ({"pattern": "cpm", "rate": 0.2, "depends_on": "class"}, "are for bernoulli rules"),
@@ -199,3 +202,13 @@ def test_bad_rules_are_refused(spec: Any, message: str) -> None:
 def test_rules_that_do_not_fit_the_data_are_refused(spec: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         drawn(spec, make())
+
+
+def test_specifications_of_sensor_faults_are_rules() -> None:
+    """What both sides can do is written in the same words."""
+    for spec in (
+        {"pattern": "fixed", "channels": ["image"]},
+        {"pattern": "bernoulli", "rate": 0.3, "channels": ["sound"]},
+    ):
+        (fault,) = make_faults([spec])
+        assert make_rules(fault.to_spec()) == make_rules(spec)

@@ -48,6 +48,8 @@ def command_line(name: str, work: Callable[[Composed], None]) -> None:
             work(settings)
         except (ConfigError, RunFolderError, CheckpointError, FloatingPointError) as error:
             refuse(str(error))
+        except OSError as error:  # a full disk, a folder that may not be written
+            refuse(f"{error.strerror or error}: {error.filename or error}")
 
     try:
         hydra.main(config_path=str(CONFIGS), config_name=name, version_base="1.3")(job)()

@@ -139,21 +139,25 @@ class RunFolder:
         start = time.monotonic()
         try:
             yield scratch
+            self._finish(name, time.monotonic() - start, files)
         except Exception as error:
             if is_full_disk(error):
                 raise RunFolderError(self._no_space(name)) from error
             raise
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    def _finish(self, name: str, seconds: float, files: tuple[str, ...]) -> None:
         missing = [file for file in files if not (self.path / file).exists()]
         assert not missing, f"stage {name} did not write {missing}"
-        self.stages[name] = {
+        facts = {
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - start, 3),
+            "seconds": round(seconds, 3),
             "files": list(files),
         }
-        seconds = {stage: facts["seconds"] for stage, facts in self.stages.items()}
-        self.add_metrics(seconds=seconds)
-        self.write_json(STAGES, self.stages)
-        shutil.rmtree(scratch, ignore_errors=True)
+        stages = {**self.stages, name: facts}
+        self.add_metrics(seconds={stage: known["seconds"] for stage, known in stages.items()})
+        self.write_json(STAGES, stages)
+        self.stages = stages
 
     def _no_space(self, stage: str) -> str:
         kept = ", ".join(self.stages) or "none yet"

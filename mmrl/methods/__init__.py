@@ -1,5 +1,6 @@
 """Methods: ways to learn from modalities of which some may be missing."""
 
+from mmrl.methods.dicmor import DiCMoR
 from mmrl.methods.fusion_baselines import (
     ConcatFusion,
     LateFusion,
@@ -26,6 +27,7 @@ _ALL: tuple[type[Method], ...] = (
     ModalityDropout,
     SMIL,
     MLA,
+    DiCMoR,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 

@@ -17,6 +17,7 @@ from mmrl.methods.supervised import Supervised, SupervisedConfig
 from mmrl.modality import Batch, Modality
 from mmrl.nn.joint import UnimodalEncoder
 from mmrl.nn.rows import on_rows
+from mmrl.nn.subsets import hide
 
 
 @dataclass(frozen=True)
@@ -337,25 +338,6 @@ class _Join(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         return F.silu(self.map(F.silu(torch.cat(list(features), dim=1))))
-
-
-def hide(
-    available: Bool[Tensor, "batch modalities"], rate: float
-) -> Bool[Tensor, "batch modalities"]:
-    """Hides available modalities with probability `rate` each; at least one of a sample stays.
-
-    Args:
-        available: The mask.
-        rate: In [0, 1).
-
-    Example:
-        >>> mask = torch.tensor([[True, False], [True, True]])
-        >>> hide(mask, 0.9).any(dim=1).tolist()
-        [True, True]
-    """
-    draw = torch.rand(available.shape, device=available.device).masked_fill(~available, -1.0)
-    best = F.one_hot(draw.argmax(dim=1), available.shape[1]).bool() & available
-    return (draw >= rate) & available | best
 
 
 def _encoders(method: Supervised) -> nn.ModuleDict:

@@ -14,10 +14,10 @@ from mmrl.methods.fusion_baselines import (
     Unimodal,
     UnimodalConfig,
     ZeroFilling,
-    hide,
 )
 from mmrl.methods.supervised import SupervisedConfig
 from mmrl.modality import Modality
+from mmrl.nn.subsets import hide
 from mmrl.testing import made_data, optimization
 
 A, B = Modality("a", (2,), "vector"), Modality("b", (3,), "vector")

@@ -26,6 +26,18 @@ CASES = {
     "mean_filling": FUSION,
     "modality_dropout": FUSION,
     "smil": {**FUSION, "common_dim": 8, "clusters": 3, "pretrain_steps": 2},
+    "dicmor": {
+        **FUSION,
+        "trunks": {name: options for name, options in TRUNKS.items() if name != "pen"},
+        "width": 4,
+        "kernel": 2,
+        "heads": 2,
+        "layers": 1,
+        "couplings": 2,
+        "hidden": 4,
+        "refiner_blocks": 1,
+        "pretrain_steps": 1,
+    },
     "mla": {**FUSION, "contrastive_weight": 0.1},
 }
 

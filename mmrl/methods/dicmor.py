@@ -1,0 +1,363 @@
+"""Distribution-consistent modal recovering for incomplete multimodal learning (DiCMoR).
+
+Wang, Cui, Li: "Distribution-Consistent Modal Recovering for Incomplete Multimodal Learning", ICCV
+2023.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from mmrl.methods.method import MethodConfig
+from mmrl.methods.supervised import Supervised, SupervisedConfig
+from mmrl.modality import Batch, Modality, mark_missing
+from mmrl.nn.flows import ParallelGlow
+from mmrl.nn.refiner import ParallelRefiner
+from mmrl.nn.subsets import hide
+from mmrl.nn.tokens import common_steps, sequence_encoder
+from mmrl.nn.transformers import MultimodalTransformer
+
+CONDITIONS = ("flow", "prior", "none")
+FLOWS = ("glow", "coupling")
+
+
+@dataclass(frozen=True)
+class DiCMoRConfig(SupervisedConfig):
+    """Settings of DiCMoR; sizes are the paper's for CMU-MOSI.
+
+    Args:
+        latent_dim: Of the representation; where it is not the width of the fused features,
+            modalities x (modalities - 1) x width, a linear map follows them.
+        width: Features per step (d).
+        steps: To which sequences are pooled, so that one modality's can become another's; None:
+            the shortest of the sequences, or 4 where there is none.
+        kernel: Of the convolution over a sequence.
+        heads: Of the fusion's attention.
+        layers: Of the fusion's encoders.
+        attention_dropout: Of the fusion's attention.
+        embedding_dropout: Of the fusion's inputs.
+        output_dropout: Before the prediction.
+        flow: `glow`, or (released code) `coupling` layers alone.
+        couplings: Steps of each flow.
+        hidden: Width of the couplings' networks.
+        condition: What depends on the class: the `flow`, whose last, class-specific affine map
+            each modality has for itself, and whose class is inferred from what is available; only
+            the `prior`, one for all modalities (released code); or `none` (ablation).
+        class_range: Regression has the classes -class_range .. class_range: rounded targets.
+        refiner_blocks: Of the networks that refine recovered features; 0 leaves them out.
+        density_weight: Of the flows' loss, in bits per dimension.
+        floor_density: Whether that loss stops at zero (released code).
+        reconstruction_weight: Of the squared error of recovered features.
+        hide_rate: Share of available modalities that training hides, at least one stays: what is
+            hidden tells how well it was recovered.
+        no_ground_truth: Whether values under a false mask are never looked at. False (released
+            code) takes them as targets and for the flows: only where data hold the true values.
+        pretrain_steps: Updates without recovery, after which the features that the flows model are
+            held fixed; 0: features go on changing.
+
+    Raises:
+        ValueError: A value out of range, or an unknown choice.
+    """
+
+    latent_dim: int = 192
+    width: int = 32
+    steps: int | None = None
+    kernel: int = 5
+    heads: int = 8
+    layers: int = 4
+    attention_dropout: float = 0.2
+    embedding_dropout: float = 0.2
+    output_dropout: float = 0.5
+    flow: str = "glow"
+    couplings: int = 32
+    hidden: int = 64
+    condition: str = "flow"
+    class_range: int = 3
+    refiner_blocks: int = 20
+    density_weight: float = 0.1
+    floor_density: bool = False
+    reconstruction_weight: float = 0.1
+    hide_rate: float = 0.5
+    no_ground_truth: bool = True
+    pretrain_steps: int = 500
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.flow not in FLOWS:
+            raise ValueError(f"flow is {self.flow!r}; known: {', '.join(FLOWS)}")
+        if self.condition not in CONDITIONS:
+            raise ValueError(f"condition is {self.condition!r}; known: {', '.join(CONDITIONS)}")
+        if not 0 <= self.hide_rate < 1:
+            raise ValueError(f"hide_rate must be in [0, 1), got {self.hide_rate}")
+        if min(self.refiner_blocks, self.pretrain_steps) < 0 or self.class_range < 1:
+            raise ValueError(
+                "refiner_blocks and pretrain_steps must not be negative, class_range positive"
+            )
+
+
+class DiCMoR(Supervised):
+    """Recovers a missing modality's features by the flow of an available one and its own, backward.
+
+    Flows map each modality's features to latents of the same distribution. What is missing gets
+    the latents of what is there through its own inverse flow, then a refining network; the fusion
+    sees complete features. Labels are needed for the flows' training alone.
+
+    Args:
+        modalities: What it sees, at least two.
+        config: See `DiCMoRConfig`.
+
+    Raises:
+        ValueError: There are fewer than two modalities, or a sequence is shorter than the kernel.
+    """
+
+    name: ClassVar[str] = "dicmor"
+    Config: ClassVar[type[MethodConfig]] = DiCMoRConfig
+    config: DiCMoRConfig
+    updates: Tensor
+
+    def __init__(self, modalities: Sequence[Modality], config: DiCMoRConfig | None = None) -> None:
+        super().__init__(modalities, config)
+        count, c = len(self.modalities), self.config
+        if count < 2:
+            raise ValueError("DiCMoR recovers one modality from another and wants two or more")
+        self.steps = common_steps(self.modalities, c.kernel) if c.steps is None else c.steps
+        self.encoders = nn.ModuleDict(
+            {
+                m.name: sequence_encoder(m, c.width, self.steps, c.kernel, c.trunks.get(m.name))
+                for m in self.modalities
+            }
+        )
+        self.flows = ParallelGlow(count, c.width, c.couplings, c.hidden, mixing=c.flow == "glow")
+        classes = 1 if c.condition == "none" else self._count_classes()
+        own = count if c.condition == "flow" else 1
+        self.prior_mean = nn.Parameter(torch.zeros(own, classes, c.width))
+        self.prior_log_std = nn.Parameter(torch.zeros(own, classes, c.width))
+        self.combine = (
+            nn.Conv1d(count * (count - 1) * c.width, count * c.width, 1, groups=count)
+            if count > 2
+            else nn.Identity()
+        )
+        self.refiner = (
+            ParallelRefiner(count, c.width, c.refiner_blocks) if c.refiner_blocks else nn.Identity()
+        )
+        self.fusion = MultimodalTransformer(
+            [self.steps] * count,
+            c.width,
+            c.heads,
+            c.layers,
+            attention_dropout=[c.attention_dropout] * count,
+            memory_dropout=c.attention_dropout,
+            embedding_dropout=c.embedding_dropout,
+        )
+        fused = self.fusion.features
+        self.residual1 = nn.Linear(fused, fused)
+        self.residual2 = nn.Linear(fused, fused)
+        self.to_latent = (
+            nn.Identity() if fused == self.latent_dim else nn.Linear(fused, self.latent_dim)
+        )
+        self.out = nn.Linear(self.latent_dim, self.outputs)
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+
+    def _count_classes(self) -> int:
+        if self.config.task == "regression":
+            return 2 * self.config.class_range + 1
+        return self.outputs
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether training has come to the recovery."""
+        return int(self.updates) >= self.config.pretrain_steps
+
+    def classes(self, y: Tensor) -> Int[Tensor, " batch"]:
+        """The class of each target: itself, or the first number rounded (half to even)."""
+        if self.config.condition == "none":
+            return torch.zeros(len(y), dtype=torch.long, device=y.device)
+        if self.config.task == "regression":
+            limit = self.config.class_range
+            return y[:, 0].round().clamp(-limit, limit).long() + limit
+        return y
+
+    def features(self, inputs: Mapping[str, Tensor], available: Tensor) -> Tensor:
+        """Features (modalities, batch, width, steps), zeros where missing."""
+        x: Tensor = torch.stack([self.encoders[name](inputs[name]) for name in self.names])
+        x = x * available.T[:, :, None, None]
+        return x.detach() if self.pretrained and self.config.pretrain_steps else x
+
+    def densities(
+        self, x: Float[Tensor, "modalities batch width steps"], classes: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "modalities batch"]:
+        """Negative log-likelihood of features given the class, in bits per dimension."""
+        count, batch, width, steps = x.shape
+        z, log_det = self.flows(_flat(x))
+        z = _unflat(z, batch)
+        mean = self.prior_mean[:, classes, :, None]
+        log_std = self.prior_log_std[:, classes, :, None]
+        normal = -0.5 * (((z - mean) * (-log_std).exp()).square() + math.log(2 * math.pi)) - log_std
+        total: Tensor = normal.sum(dim=(2, 3)) + log_det.view(count, batch, steps).sum(dim=2)
+        return -total / (math.log(2) * width * steps)
+
+    def infer_classes(
+        self, z: Float[Tensor, "modalities batch width steps"], available: Tensor
+    ) -> Float[Tensor, "batch classes"]:
+        """Probability of each class given the latents of what is available (Bayes, all alike)."""
+        inverse = (-2.0 * self.prior_log_std).exp()
+        # The squared distance to every class's mean, summed over steps, in three products.
+        ones = z.new_ones(z.shape[0], z.shape[1], z.shape[2]) * z.shape[3]
+        moments = (z.square().sum(dim=3), z.sum(dim=3), ones)
+        factors = (
+            inverse,
+            -2.0 * self.prior_mean * inverse,
+            self.prior_mean.square() * inverse + 2.0 * self.prior_log_std,
+        )
+        distance = torch.stack(
+            [m @ f.transpose(1, 2) for m, f in zip(moments, factors, strict=True)]
+        ).sum(dim=0)
+        return (-0.5 * (distance * available.T[:, :, None]).sum(dim=0)).softmax(dim=1)
+
+    @torch.no_grad()
+    def transfer(
+        self, x: Float[Tensor, "modalities batch width steps"], available: Tensor
+    ) -> Float[Tensor, "modalities sources batch width steps"]:
+        """Every modality's features as made from each other one, zeros where that is missing.
+
+        No gradient: flows learn their densities, not to please what comes after them.
+        """
+        count, batch = x.shape[:2]
+        z = _unflat(self.flows(_flat(x))[0], batch)
+        others = torch.tensor([[j for j in range(count) if j != i] for i in range(count)])
+        moved = z[others]
+        if self.config.condition == "flow":
+            probability = self.infer_classes(z, available)
+            scale = (self.prior_log_std[:, None] - self.prior_log_std[others]).exp()
+            shift = self.prior_mean[:, None] - scale * self.prior_mean[others]
+            by_class = probability @ torch.cat([scale, shift], dim=3)
+            scale, shift = by_class[..., None].chunk(2, dim=3)
+            moved = scale * moved + shift
+        made = self.flows.inverse(_flat(moved.flatten(1, 2)))
+        made = _unflat(made, (count - 1) * batch).view_as(moved)
+        return made * available.T[others][..., None, None]
+
+    def recover(
+        self, x: Float[Tensor, "modalities batch width steps"], available: Tensor
+    ) -> Float[Tensor, "modalities batch width steps"]:
+        """Guessed and refined features of every modality from the available others."""
+        made = self.transfer(x, available)
+        guess = made.sum(dim=1)
+        count, batch = x.shape[:2]
+        if count > 2:
+            side_by_side = made.permute(2, 0, 1, 3, 4).flatten(1, 3)
+            joined = self.combine(side_by_side).view(batch, count, *x.shape[2:]).transpose(0, 1)
+            sources = available.sum(dim=1) - available.T.long()
+            guess = torch.where((sources > 1)[:, :, None, None], joined, guess)
+        refined: Tensor = self.refiner(guess)
+        return refined
+
+    def _fuse(self, x: Float[Tensor, "modalities batch width steps"]) -> Tensor:
+        h = self.fusion([one.transpose(1, 2) for one in x.unbind()])
+        dropout = self.config.output_dropout
+        y = F.dropout(F.relu(self.residual1(h)), dropout, self.training)
+        latent: Tensor = self.to_latent(h + self.residual2(y))
+        return latent
+
+    def _encode(
+        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
+    ) -> Float[Tensor, "batch latent"]:
+        x = self.features(inputs, available)
+        if self.pretrained and not bool(available.all()):
+            x = torch.where(available.T[:, :, None, None], x, self.recover(x, available))
+        return self._fuse(x)
+
+    def _predict(
+        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
+    ) -> Float[Tensor, "batch outputs"]:
+        prediction: Tensor = self.out(self._encode(inputs, available))
+        return prediction
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """As every method has them; with ground truth, also values under a false mask teach.
+
+        Raises:
+            ValueError: The batch has no target, or one that does not fit the task.
+        """
+        if self.config.no_ground_truth:
+            return super().losses(batch)
+        inputs, available, y = self.labelled(batch)
+        rows = mark_missing(batch.values, batch.available, self.modalities)[1].any(dim=1)
+        everything, known = mark_missing(batch.values, None, self.modalities)
+        true = {name: x[rows] for name, x in self.scale(everything).items()}
+        terms = self._all_terms(true, available, known[rows], y)
+        if self.config.contrastive_weight:
+            terms["contrastive"] = self.contrastive(inputs, available)
+        return {"loss": torch.stack(list(terms.values())).sum(), **terms}
+
+    def terms(
+        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor
+    ) -> dict[str, Tensor]:
+        """The task's loss, the flows' densities and the error of what was recovered."""
+        return self._all_terms(inputs, available, available, y)
+
+    def _all_terms(
+        self, inputs: Mapping[str, Tensor], available: Tensor, known: Tensor, y: Tensor
+    ) -> dict[str, Tensor]:
+        """`terms`, where `known` says whose values may be looked at, beyond what is available."""
+        x = self.features(inputs, known)
+        if not self.pretrained:
+            seen = x * available.T[:, :, None, None]
+            return {"task": self.task_loss(self.out(self._fuse(seen)), y)}
+        kept = available
+        if self.training:
+            kept = hide(available, self.config.hide_rate)
+            self.flows.initialize(_flat(x), known.T.repeat_interleave(self.steps, dim=1))
+        terms = {"density": self._density(x.detach(), known, y)}
+        if not bool(kept.all()):
+            keep = kept.T[:, :, None, None]
+            recovered = self.recover(x * keep, kept)
+            error = (recovered - x.detach()).square().mean(dim=(2, 3))
+            weight = self.config.reconstruction_weight
+            terms["reconstruction"] = weight * _mean_over_hidden(error, known & ~kept)
+            x = torch.where(keep, x, recovered)
+        return {"task": self.task_loss(self.out(self._fuse(x)), y), **terms}
+
+    def _density(self, x: Tensor, known: Tensor, y: Tensor) -> Float[Tensor, ""]:
+        """Mean bits per dimension of each modality over the samples that have it, added up."""
+        bits = self.densities(x, self.classes(y))
+        mean = (bits * known.T).sum(dim=1) / known.sum(dim=0).clamp(min=1)
+        if self.config.floor_density:
+            mean = mean.clamp(min=0.0)
+        return self.config.density_weight * mean.sum()
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One optimisation step of the stage that training is in.
+
+        Raises:
+            RuntimeError: No training loop has attached its `optimization`.
+        """
+        terms = super().update(batch)
+        self.updates += 1
+        return terms
+
+
+def _mean_over_hidden(error: Tensor, hidden: Tensor) -> Float[Tensor, ""]:
+    """The mean over a sample's hidden modalities, then over the samples that have any."""
+    count = hidden.sum(dim=1)
+    per_sample = (error.T * hidden).sum(dim=1) / count.clamp(min=1)
+    return per_sample.sum() / (count > 0).sum().clamp(min=1)
+
+
+def _flat(x: Float[Tensor, "groups batch width steps"]) -> Float[Tensor, "groups width positions"]:
+    return x.transpose(1, 2).flatten(2)
+
+
+def _unflat(
+    x: Float[Tensor, "groups width positions"], batch: int
+) -> Float[Tensor, "groups batch width steps"]:
+    groups, width, positions = x.shape
+    return x.view(groups, width, batch, positions // batch).transpose(1, 2)

@@ -1,0 +1,160 @@
+"""Normalizing flows over sequences, several of the same size side by side."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+MIN_STD = 1e-3
+SHIFT = 2.0
+"""Glow's: scales start at sigmoid(2), near one."""
+
+
+class ParallelGlow(nn.Module):
+    """Glow flows, as many as there are groups, computed together.
+
+    Each step is activation normalisation, an invertible 1x1 convolution and an affine coupling
+    (Kingma, Dhariwal: "Glow", 2018, https://arxiv.org/abs/1807.03039). Positions do not mix. The
+    maps of all groups have the same shape, so one batched product serves them all.
+
+    Args:
+        groups: How many flows.
+        channels: Of their inputs and latents; even.
+        steps: Of each flow.
+        hidden: Width of the coupling's network.
+        mixing: Whether steps have normalisation and 1x1 convolution; without them (the released
+            code of DiCMoR) the first half of the channels passes through unchanged.
+
+    Raises:
+        ValueError: An odd number of channels, or a size below one.
+    """
+
+    initialized: Tensor
+
+    def __init__(
+        self, groups: int, channels: int, steps: int, hidden: int = 64, mixing: bool = True
+    ) -> None:
+        super().__init__()
+        if channels < 2 or channels % 2 or min(groups, steps, hidden) < 1:
+            raise ValueError(
+                "a flow needs an even number of channels and at least one group, step and hidden "
+                f"unit, got {channels}, {groups}, {steps} and {hidden}"
+            )
+        self.groups, self.channels, self.steps, self.mixing = groups, channels, steps, mixing
+        half, shape = channels // 2, (steps, groups)
+        if mixing:
+            self.shift = nn.Parameter(torch.zeros(*shape, channels, 1))
+            self.log_scale = nn.Parameter(torch.zeros(*shape, channels, 1))
+            rotation = torch.linalg.qr(torch.randn(*shape, channels, channels))[0]
+            self.rotation = nn.Parameter(rotation.contiguous())
+        self.weight1 = nn.Parameter(_uniform(*shape, hidden, half))
+        self.bias1 = nn.Parameter(torch.zeros(*shape, hidden, 1))
+        self.weight2 = nn.Parameter(_uniform(*shape, hidden, hidden))
+        self.bias2 = nn.Parameter(torch.zeros(*shape, hidden, 1))
+        # Zeros and a learned scale: every coupling starts as the same map (Glow's ZeroConv).
+        self.weight3 = nn.Parameter(torch.zeros(*shape, channels, hidden))
+        self.bias3 = nn.Parameter(torch.zeros(*shape, channels, 1))
+        self.log_scale3 = nn.Parameter(torch.zeros(*shape, channels, 1))
+        self.register_buffer("initialized", torch.zeros(groups, dtype=torch.bool))
+
+    def forward(
+        self, x: Float[Tensor, "groups channels positions"]
+    ) -> tuple[Float[Tensor, "groups channels positions"], Float[Tensor, "groups positions"]]:
+        """Latents, and the logarithm of the determinant that each position contributes."""
+        logs = []
+        networks = self._networks()
+        affine = self._affine()
+        for step in range(self.steps):
+            if affine is not None:
+                x = torch.baddbmm(affine[1][step], affine[0][step], x)
+            x, log_s = _couple(x, [part[step] for part in networks])
+            logs.append(log_s)
+        log_det = F.logsigmoid(torch.stack(logs) + SHIFT).sum(dim=(0, 2))
+        if self.mixing:
+            log_det = log_det + self._constant_log_det()[:, None]
+        return x, log_det
+
+    def inverse(
+        self, z: Float[Tensor, "groups channels positions"]
+    ) -> Float[Tensor, "groups channels positions"]:
+        """What `forward` maps to the given latents."""
+        networks = self._networks()
+        affine = self._affine()
+        back = None if affine is None else torch.linalg.inv(torch.stack(affine[0])).unbind()
+        for step in reversed(range(self.steps)):
+            z = _uncouple(z, [part[step] for part in networks])
+            if affine is not None and back is not None:
+                z = torch.bmm(back[step], z - affine[1][step])
+        return z
+
+    @torch.no_grad()
+    def initialize(
+        self,
+        x: Float[Tensor, "groups channels positions"],
+        valid: Bool[Tensor, "groups positions"],
+    ) -> None:
+        """Data-dependent start: each group that has not had one gets unit variance at each step.
+
+        Args:
+            x: First inputs.
+            valid: Which positions count; groups without any are left for a later call.
+        """
+        fresh = valid.any(dim=1) & ~self.initialized
+        if not self.mixing or not bool(fresh.any()):
+            return
+        weight = valid[:, None, :].to(x.dtype)
+        count = weight.sum(dim=2, keepdim=True).clamp(min=1)
+        for step in range(self.steps):
+            mean = (x * weight).sum(dim=2, keepdim=True) / count
+            variance = ((x - mean).square() * weight).sum(dim=2, keepdim=True) / count
+            self.shift[step, fresh] = -mean[fresh]
+            self.log_scale[step, fresh] = -variance[fresh].sqrt().clamp(min=MIN_STD).log()
+            affine = self._affine()
+            assert affine is not None
+            x = torch.baddbmm(affine[1][step], affine[0][step], x)
+            x, _ = _couple(x, [part[step] for part in self._networks()])
+        self.initialized |= fresh
+
+    def _affine(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
+        """Normalisation and 1x1 convolution of every step as one matrix and one offset."""
+        if not self.mixing:
+            return None
+        matrix = self.rotation * self.log_scale.exp().transpose(2, 3)
+        return matrix.unbind(), (matrix @ self.shift).unbind()
+
+    def _constant_log_det(self) -> Float[Tensor, " groups"]:
+        log_det: Tensor = torch.linalg.slogdet(self.rotation).logabsdet
+        return (self.log_scale.sum(dim=(2, 3)) + log_det).sum(dim=0)
+
+    def _networks(self) -> tuple[tuple[Tensor, ...], ...]:
+        gain = (3.0 * self.log_scale3).exp()
+        last = (self.weight3 * gain, self.bias3 * gain)
+        parts = (self.weight1, self.bias1, self.weight2, self.bias2, *last)
+        return tuple(part.unbind() for part in parts)
+
+
+def _parameters(x_a: Tensor, network: list[Tensor]) -> tuple[Tensor, Tensor]:
+    weight1, bias1, weight2, bias2, weight3, bias3 = network
+    h = torch.baddbmm(bias1, weight1, x_a).relu_()
+    h = torch.baddbmm(bias2, weight2, h).relu_()
+    log_s, t = torch.baddbmm(bias3, weight3, h).chunk(2, dim=1)
+    return log_s, t
+
+
+def _couple(x: Tensor, network: list[Tensor]) -> tuple[Tensor, Tensor]:
+    x_a, x_b = x.chunk(2, dim=1)
+    log_s, t = _parameters(x_a, network)
+    return torch.cat([x_a, (x_b + t) * torch.sigmoid(log_s + SHIFT)], dim=1), log_s
+
+
+def _uncouple(z: Tensor, network: list[Tensor]) -> Tensor:
+    z_a, z_b = z.chunk(2, dim=1)
+    log_s, t = _parameters(z_a, network)
+    return torch.cat([z_a, z_b / torch.sigmoid(log_s + SHIFT) - t], dim=1)
+
+
+def _uniform(*shape: int) -> Tensor:
+    bound = shape[-1] ** -0.5
+    return torch.empty(shape).uniform_(-bound, bound)

@@ -1,0 +1,67 @@
+"""Features of any modality as a sequence of a given length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmrl.modality import Modality
+from mmrl.nn.trunks import build_trunk
+
+STEPS = 4
+"""Length of the sequence that stands for an image or a vector, where nothing says otherwise."""
+
+
+def common_steps(modalities: Sequence[Modality], kernel: int) -> int:
+    """Length of the shortest sequence after a convolution without padding.
+
+    Example:
+        >>> common_steps([Modality("text", (50, 768), "sequence")], kernel=5)
+        46
+    """
+    lengths = [m.shape[0] - kernel + 1 for m in modalities if m.kind == "sequence"]
+    return min(lengths, default=STEPS)
+
+
+def sequence_encoder(
+    modality: Modality, width: int, steps: int, kernel: int, options: Mapping[str, Any] | None
+) -> nn.Module:
+    """A network from a modality's inputs to features (batch, width, steps).
+
+    A sequence is convolved along its steps and pooled to the length; anything else goes through its
+    trunk and a linear map.
+
+    Args:
+        modality: Whose inputs.
+        width: Features per step.
+        steps: Length of the result.
+        kernel: Of the convolution.
+        options: Of the trunk, see `mmrl.nn.trunks.build_trunk`.
+
+    Raises:
+        ValueError: A sequence is shorter than the kernel, or got options for a trunk.
+    """
+    if modality.kind != "sequence":
+        trunk = build_trunk(modality, options)
+        shape = nn.Unflatten(1, (width, steps))
+        return nn.Sequential(trunk, nn.Linear(trunk.features, width * steps), shape)
+    if options:
+        raise ValueError(f"the sequence {modality.name!r} is convolved and has no trunk: {options}")
+    if len(modality.shape) != 2 or modality.shape[0] < kernel:
+        raise ValueError(
+            f"modality {modality.name!r}: a kernel of {kernel} does not fit shape {modality.shape}"
+        )
+    return _Convolution(modality.shape[1], width, steps, kernel)
+
+
+class _Convolution(nn.Module):
+    def __init__(self, features: int, width: int, steps: int, kernel: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(features, width, kernel, bias=False)
+        self.pool = nn.AdaptiveAvgPool1d(steps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled: Tensor = self.pool(self.convolution(x.transpose(1, 2)))
+        return pooled

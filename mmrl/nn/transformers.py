@@ -1,0 +1,290 @@
+"""Transformer encoders, several of the same size side by side, and their use for fusion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+class ParallelLinear(nn.Module):
+    """A linear map for each group."""
+
+    def __init__(self, groups: int, width: int, out: int) -> None:
+        super().__init__()
+        bound = math.sqrt(6.0 / (width + out))
+        self.weight = nn.Parameter(torch.empty(groups, width, out).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(groups, 1, out))
+
+    def forward(self, x: Float[Tensor, "groups rows width"]) -> Float[Tensor, "groups rows out"]:
+        """Maps the rows of each group."""
+        return torch.baddbmm(self.bias, x, self.weight)
+
+    def part(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Some of the outputs."""
+        return torch.baddbmm(self.bias[..., start:stop], x, self.weight[..., start:stop])
+
+
+class ParallelNorm(nn.Module):
+    """Layer normalisation with weights of its own for each group."""
+
+    def __init__(self, groups: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(groups, 1, 1, width))
+        self.bias = nn.Parameter(torch.zeros(groups, 1, 1, width))
+
+    def forward(self, x: Float[Tensor, "groups batch steps width"]) -> Tensor:
+        """Normalises over the last axis."""
+        return torch.addcmul(self.bias, F.layer_norm(x, x.shape[-1:]), self.weight)
+
+
+class ParallelLayer(nn.Module):
+    """Attention to keys (or to itself) and a two-layer network, each after normalisation."""
+
+    def __init__(
+        self, groups: int, width: int, heads: int, relu_dropout: float, residual_dropout: float
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.relu_dropout = relu_dropout
+        self.residual_dropout = residual_dropout
+        self.project = ParallelLinear(groups, width, 3 * width)
+        self.out = ParallelLinear(groups, width, width)
+        self.widen = ParallelLinear(groups, width, 4 * width)
+        self.narrow = ParallelLinear(groups, 4 * width, width)
+        self.norm1 = ParallelNorm(groups, width)
+        self.norm2 = ParallelNorm(groups, width)
+
+    def forward(self, x: Tensor, keys: Tensor | None, mask: Tensor, keep: Tensor | None) -> Tensor:
+        """One layer.
+
+        Args:
+            x: Queries (groups, batch, steps, width).
+            keys: The same of what is attended to; None: the queries themselves.
+            mask: Added to the attention's logits (steps, key steps).
+            keep: Probability with which attention weights survive, (groups, 1, 1); None: all do.
+        """
+        y = self._attend(self.norm1(x), None if keys is None else self.norm1(keys), mask, keep)
+        x = x + F.dropout(y, self.residual_dropout, self.training)
+        shape = x.shape
+        h = F.relu(self.widen(self.norm2(x).flatten(1, 2)))
+        h = self.narrow(F.dropout(h, self.relu_dropout, self.training)).view(shape)
+        return x + F.dropout(h, self.residual_dropout, self.training)
+
+    def _attend(self, x: Tensor, keys: Tensor | None, mask: Tensor, keep: Tensor | None) -> Tensor:
+        width = x.shape[-1]
+        if keys is None:
+            q, k, v = self.project(x.flatten(1, 2)).chunk(3, dim=2)
+            steps = x.shape[2]
+        else:
+            q = self.project.part(x.flatten(1, 2), 0, width)
+            k, v = self.project.part(keys.flatten(1, 2), width, 3 * width).chunk(2, dim=2)
+            steps = keys.shape[2]
+        q = self._split(q * (width // self.heads) ** -0.5, x.shape[2])
+        k, v = self._split(k, steps), self._split(v, steps)
+        weights = torch.baddbmm(mask, q, k.transpose(1, 2)).softmax(dim=2)
+        if keep is not None:
+            each = keep.repeat_interleave(len(weights) // len(keep), dim=0)
+            weights = weights * (torch.rand_like(weights) < each) / each
+        y = torch.bmm(weights, v).view(len(x), -1, self.heads, x.shape[2], width // self.heads)
+        attended: Tensor = self.out(y.transpose(2, 3).flatten(3).flatten(1, 2))
+        return attended.view(x.shape)
+
+    def _split(self, x: Tensor, steps: int) -> Tensor:
+        """From (groups, batch x steps, width) to (groups x batch x heads, steps, head width)."""
+        groups, _, width = x.shape
+        return (
+            x.view(groups, -1, steps, self.heads, width // self.heads).transpose(2, 3).flatten(0, 2)
+        )
+
+
+class ParallelTransformer(nn.Module):
+    """Causal transformer encoders, as many as there are groups, computed together.
+
+    Normalisation comes before attention and network and once more at the end; inputs are scaled
+    by the root of the width, and sinusoidal positions are added (Tsai et al. 2019).
+
+    Args:
+        groups: How many encoders.
+        width: Of their inputs; a multiple of `heads`.
+        heads: Of the attention.
+        layers: Of each encoder.
+        attention_dropout: Of the attention weights, by group.
+        relu_dropout: In the two-layer network.
+        residual_dropout: Before each addition.
+        embedding_dropout: Of the inputs.
+
+    Raises:
+        ValueError: Sizes that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        groups: int,
+        width: int,
+        heads: int,
+        layers: int,
+        *,
+        attention_dropout: Sequence[float] = (),
+        relu_dropout: float = 0.1,
+        residual_dropout: float = 0.1,
+        embedding_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if width % heads or min(groups, layers) < 1:
+            raise ValueError(f"width {width} must be a multiple of heads {heads}, with layers")
+        rates = list(attention_dropout) or [0.0] * groups
+        if len(rates) != groups:
+            raise ValueError(f"{groups} groups got {len(rates)} rates of attention dropout")
+        self.drops_attention = any(rates)
+        self.register_buffer("keep", 1.0 - torch.tensor(rates).view(-1, 1, 1), persistent=False)
+        self.embedding_dropout = embedding_dropout
+        self.layers = nn.ModuleList(
+            ParallelLayer(groups, width, heads, relu_dropout, residual_dropout)
+            for _ in range(layers)
+        )
+        self.norm = ParallelNorm(groups, width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "groups batch steps width"],
+        keys: Float[Tensor, "groups batch key_steps width"] | None = None,
+    ) -> Float[Tensor, "groups batch steps width"]:
+        """Encodes sequences, attending to themselves or to `keys`."""
+        x = self._embed(x)
+        keys = None if keys is None else self._embed(keys)
+        steps = x.shape[2] if keys is None else keys.shape[2]
+        mask = causal_mask(x.shape[2], steps, x)
+        keep = self.get_buffer("keep") if self.training and self.drops_attention else None
+        for layer in self.layers:
+            x = layer(x, keys, mask, keep)
+        encoded: Tensor = self.norm(x)
+        return encoded
+
+    def _embed(self, x: Tensor) -> Tensor:
+        width = x.shape[-1]
+        embedded = math.sqrt(width) * x + positions(x.shape[2], width, x)
+        return F.dropout(embedded, self.embedding_dropout, self.training)
+
+
+def causal_mask(steps: int, key_steps: int, like: Tensor) -> Float[Tensor, "steps key_steps"]:
+    """Minus infinity where a query would see keys of its future, else zero (Tsai et al. 2019).
+
+    Sequences of different lengths are aligned at the start, and the longer one's surplus is seen.
+    """
+    full = torch.full((steps, key_steps), -torch.inf, device=like.device, dtype=like.dtype)
+    return full.triu(1 + abs(key_steps - steps))
+
+
+def positions(steps: int, width: int, like: Tensor) -> Float[Tensor, "steps width"]:
+    """Sinusoidal position embeddings, sines first, then cosines."""
+    half = (width + 1) // 2
+    scale = math.log(10_000) / max(1, half - 1)
+    place = torch.arange(1, steps + 1, device=like.device, dtype=like.dtype)
+    rate = torch.exp(-scale * torch.arange(half, device=like.device, dtype=like.dtype))
+    angle = place[:, None] * rate
+    return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width]
+
+
+class MultimodalTransformer(nn.Module):
+    """Fuses sequences: every modality attends to every other, then to itself.
+
+    Tsai, Bai, Liang, Kolter, Morency, Salakhutdinov: "Multimodal Transformer for Unaligned
+    Multimodal Language Sequences", ACL 2019, https://arxiv.org/abs/1906.00295.
+
+    Args:
+        lengths: Steps of each modality's sequence.
+        width: Features per step.
+        heads: Of the attention.
+        layers: Of the cross-modal encoders and of the memories.
+        attention_dropout: By the modality that is attended to.
+        memory_dropout: Of the memories' attention.
+        relu_dropout: In the two-layer networks.
+        residual_dropout: Before each addition.
+        embedding_dropout: Of the inputs of every encoder.
+
+    Raises:
+        ValueError: Fewer than two modalities.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        width: int,
+        heads: int,
+        layers: int,
+        *,
+        attention_dropout: Sequence[float],
+        memory_dropout: float = 0.0,
+        relu_dropout: float = 0.1,
+        residual_dropout: float = 0.1,
+        embedding_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        count = len(lengths)
+        if count < 2 or len(attention_dropout) != count:
+            raise ValueError("cross-modal attention wants two modalities or more, a rate for each")
+        self.features = count * (count - 1) * width
+        pairs = [(i, j) for i in range(count) for j in range(count) if i != j]
+        self.pairs = _by_key(pairs, [(lengths[i], lengths[j]) for i, j in pairs])
+        self.memories = _by_key(list(range(count)), [(n, n) for n in lengths])
+        rates = (relu_dropout, residual_dropout, embedding_dropout)
+        self.cross = nn.ModuleList(
+            _encoder(len(g), width, heads, layers, [attention_dropout[j] for _, j in g], rates)
+            for g in self.pairs
+        )
+        self.memory = nn.ModuleList(
+            _encoder(len(g), (count - 1) * width, heads, layers, [memory_dropout] * len(g), rates)
+            for g in self.memories
+        )
+
+    def forward(self, sequences: Sequence[Tensor]) -> Float[Tensor, "batch features"]:
+        """Fused features of sequences (batch, steps, width): each memory's last step."""
+        attended: dict[tuple[int, int], Tensor] = {}
+        for encoder, pairs in zip(self.cross, self.pairs, strict=True):
+            queries = torch.stack([sequences[i] for i, _ in pairs])
+            keys = torch.stack([sequences[j] for _, j in pairs])
+            attended.update(zip(pairs, encoder(queries, keys).unbind(), strict=True))
+        last: dict[int, Tensor] = {}
+        count = len(sequences)
+        for encoder, members in zip(self.memory, self.memories, strict=True):
+            joined = [
+                torch.cat([attended[i, j] for j in range(count) if j != i], dim=2) for i in members
+            ]
+            last.update(zip(members, encoder(torch.stack(joined))[:, :, -1].unbind(), strict=True))
+        return torch.cat([last[i] for i in range(count)], dim=1)
+
+
+def _encoder(
+    groups: int,
+    width: int,
+    heads: int,
+    layers: int,
+    attention_dropout: list[float],
+    rates: tuple[float, float, float],
+) -> ParallelTransformer:
+    return ParallelTransformer(
+        groups,
+        width,
+        heads,
+        layers,
+        attention_dropout=attention_dropout,
+        relu_dropout=rates[0],
+        residual_dropout=rates[1],
+        embedding_dropout=rates[2],
+    )
+
+
+def _by_key(items: list[T], keys: list[tuple[int, int]]) -> list[list[T]]:
+    """Items with the same key together, for encoders of the same shape run as one."""
+    groups: dict[tuple[int, int], list[T]] = {}
+    for item, key in zip(items, keys, strict=True):
+        groups.setdefault(key, []).append(item)
+    return list(groups.values())

@@ -1,0 +1,143 @@
+"""Parallel encoders against PyTorch's own attention, and the fusion's shape and causality."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmrl.nn.refiner import ParallelRefiner
+from mmrl.nn.transformers import (
+    MultimodalTransformer,
+    ParallelLayer,
+    ParallelTransformer,
+    causal_mask,
+    positions,
+)
+
+
+def encoder(groups: int = 2, layers: int = 2) -> ParallelTransformer:
+    torch.manual_seed(0)
+    model = ParallelTransformer(groups, 6, 3, layers).double().eval()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    return model
+
+
+def plain(model: ParallelTransformer, group: int, x: Tensor, keys: Tensor | None) -> Tensor:
+    """One group with torch.nn.functional.multi_head_attention_forward."""
+
+    def embed(sequence: Tensor) -> Tensor:
+        return math.sqrt(6) * sequence + positions(sequence.shape[1], 6, sequence)
+
+    x = embed(x)
+    keys = None if keys is None else embed(keys)
+    for layer in model.layers:
+        weights = {name: p[group] for name, p in layer.named_parameters()}
+
+        def norm(y: Tensor, name: str, weights: dict[str, Tensor] = weights) -> Tensor:
+            scale, shift = weights[f"{name}.weight"].squeeze(), weights[f"{name}.bias"].squeeze()
+            return F.layer_norm(y, (6,), scale, shift)
+
+        q = norm(x, "norm1").transpose(0, 1)
+        k = q if keys is None else norm(keys, "norm1").transpose(0, 1)
+        attended, _ = F.multi_head_attention_forward(
+            q, k, k, 6, 3,
+            weights["project.weight"].T, weights["project.bias"][0], None, None, False, 0.0,
+            weights["out.weight"].T, weights["out.bias"][0],
+            training=False, attn_mask=causal_mask(len(q), len(k), x),
+        )  # fmt: skip
+        x = x + attended.transpose(0, 1)
+        h = F.relu(norm(x, "norm2") @ weights["widen.weight"] + weights["widen.bias"])
+        x = x + h @ weights["narrow.weight"] + weights["narrow.bias"]
+    last = model.norm
+    return F.layer_norm(x, (6,), last.weight[group].squeeze(), last.bias[group].squeeze())
+
+
+@pytest.mark.parametrize("key_steps", [None, 5, 3])
+def test_each_group_is_a_plain_encoder(key_steps: int | None) -> None:
+    model = encoder()
+    x = torch.randn(2, 4, 5, 6).double()
+    keys = None if key_steps is None else torch.randn(2, 4, key_steps, 6).double()
+    y = model(x, keys)
+    for group in range(2):
+        expected = plain(model, group, x[group], None if keys is None else keys[group])
+        torch.testing.assert_close(y[group], expected)
+
+
+def test_steps_do_not_see_their_future() -> None:
+    model = encoder()
+    x = torch.randn(2, 1, 5, 6).double()
+    changed = x.clone()
+    changed[:, :, 3] = torch.randn(6).double()
+    difference = (model(changed) - model(x)).detach().abs().amax(dim=(0, 1, 3))
+    assert float(difference[:3].max()) == 0
+    assert float(difference[3:].min()) > 1e-3
+
+
+def test_attention_dropout_by_group() -> None:
+    torch.manual_seed(0)
+    model = ParallelTransformer(
+        2, 6, 3, 1, attention_dropout=[0.0, 0.5], relu_dropout=0.0, residual_dropout=0.0
+    )
+    x = torch.randn(2, 3, 4, 6)
+    first, second = model(x), model(x)
+    assert torch.equal(first[0], second[0])
+    assert not torch.equal(first[1], second[1])
+    model.eval()
+    assert torch.equal(model(x), model(x))
+
+
+def test_dropped_attention_keeps_its_expectation() -> None:
+    torch.manual_seed(0)
+    model = ParallelTransformer(
+        1, 4, 2, 1, attention_dropout=[0.3], relu_dropout=0.0, residual_dropout=0.0
+    )
+    layer = model.layers[0]
+    assert isinstance(layer, ParallelLayer)
+    x = torch.randn(1, 1, 3, 4)
+    mask = causal_mask(3, 3, x)
+    many = layer._attend(x.expand(1, 20_000, 3, 4), None, mask, model.get_buffer("keep"))
+    torch.testing.assert_close(
+        many.mean(dim=1), layer._attend(x, None, mask, None)[0], atol=0.02, rtol=0
+    )
+
+
+def test_fusion_attends_across_lengths_and_counts_features() -> None:
+    torch.manual_seed(0)
+    fusion = MultimodalTransformer([5, 5, 3], 4, 2, 1, attention_dropout=[0.1, 0.0, 0.0]).eval()
+    sequences = [torch.randn(2, steps, 4) for steps in (5, 5, 3)]
+    y = fusion(sequences)
+    assert y.shape == (2, fusion.features) == (2, 24)
+    assert len(fusion.cross) == 3
+    for i in range(3):
+        changed = [torch.randn_like(s) if i == j else s for j, s in enumerate(sequences)]
+        assert not torch.allclose(fusion(changed), y)
+
+
+def test_fusion_has_the_size_of_separate_encoders() -> None:
+    fusion = MultimodalTransformer([50, 50, 50], 30, 5, 5, attention_dropout=[0.1, 0.0, 0.0])
+    assert sum(p.numel() for p in fusion.parameters()) == 6 * 56_010 + 3 * 220_020
+
+
+def test_refiners_of_groups_do_not_mix() -> None:
+    torch.manual_seed(0)
+    refiner = ParallelRefiner(2, 4, blocks=2, reduction=4)
+    x = torch.randn(2, 3, 4, 5)
+    changed = x.clone()
+    changed[1] += 1.0
+    y = refiner(x)
+    assert y.shape == x.shape
+    assert torch.equal(refiner(changed)[0], y[0])
+    assert not torch.allclose(refiner(changed)[1], y[1])
+
+
+def test_sizes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="width 5 must be a multiple of heads 2"):
+        ParallelTransformer(1, 5, 2, 1)
+    with pytest.raises(ValueError, match="2 groups got 1 rates"):
+        ParallelTransformer(2, 4, 2, 1, attention_dropout=[0.1])
+    with pytest.raises(ValueError, match="wants two modalities or more"):
+        MultimodalTransformer([5], 4, 2, 1, attention_dropout=[0.1])

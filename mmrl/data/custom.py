@@ -35,6 +35,7 @@ def load_file(
     *,
     kinds: Mapping[str, str] | None = None,
     steps: Mapping[str, int] | None = None,
+    resample: bool = False,
     valid_share: float = VALID_SHARE,
     seed: int = 0,
 ) -> DataSet:
@@ -45,6 +46,8 @@ def load_file(
         kinds: Kind by modality, for what the file does not say and its shape does not show.
         steps: Length by modality to which sequences of different lengths are cut or padded; by
             default that of the longest in training.
+        resample: Whether sequences are stretched to these steps instead, by linear interpolation:
+            for clips of one action each, where the course matters and not the duration.
         valid_share: Share of the training samples that becomes the validation split where the file
             has none, stratified by class.
         seed: Of that split.
@@ -53,7 +56,7 @@ def load_file(
         DataError: Nothing there, a damaged file, another layout, or parts that do not fit.
     """
     path = Path(path)
-    raw = parse(read_arrays(path), kinds or {}, steps or {})
+    raw = parse(read_arrays(path), kinds or {}, steps or {}, resample)
     splits = dict(raw.splits)
     if "valid" not in splits:
         splits["train"], splits["valid"] = split_train(splits["train"], valid_share, seed)
@@ -100,7 +103,10 @@ class Parsed:
 
 
 def parse(
-    arrays: Arrays, kinds: Mapping[str, str] | None = None, steps: Mapping[str, int] | None = None
+    arrays: Arrays,
+    kinds: Mapping[str, str] | None = None,
+    steps: Mapping[str, int] | None = None,
+    resample: bool = False,
 ) -> Parsed:
     """Makes splits of the arrays of a file, without cutting a validation split.
 
@@ -119,6 +125,8 @@ def parse(
     if unknown := sorted((set(stored) | set(steps or {})) - set(names)):
         raise DataError(f"kinds or steps are given for {unknown}; the modalities are {names}")
     modalities = _modalities(columns["train"], names, stored, steps or {})
+    if resample:
+        columns = {s: _resampled(c, modalities) for s, c in columns.items()}
     splits = {s: _split(arrays, s, c, modalities) for s, c in columns.items() if c}
     targets = [data.target for data in splits.values()]
     outputs = max(count_outputs(target) for target in targets)
@@ -179,6 +187,18 @@ def _modalities(
     return tuple(modalities)
 
 
+def _resampled(
+    columns: Mapping[str, Column], modalities: tuple[Modality, ...]
+) -> dict[str, Column]:
+    steps = {m.name: m.shape[0] for m in modalities}
+    return {
+        name: column.resampled(steps[name])
+        if isinstance(column, Sequences) and name in steps
+        else column
+        for name, column in columns.items()
+    }
+
+
 def _guess(column: Column) -> str:
     """Kind by type and shape; a spectrogram cannot be told from these."""
     shape = column.shape[1:]
@@ -199,6 +219,8 @@ def _split(
     target = arrays.get(f"{split}/{TARGET}")
     if target is not None and target.dtype.kind == "f":
         target = target.reshape(len(target), -1).astype(np.float32)
+    elif target is not None and target.dtype.kind in "iu":
+        target = target.astype(np.int64)
     check_target(split, target)
     available = arrays.get(f"{split}/{AVAILABLE}")
     if available is not None and not _is_mask(available):

@@ -77,7 +77,7 @@ def bernoulli(
 def quota(
     strata: Int[NDArray[np.integer], " samples"], rate: float, rng: np.random.Generator
 ) -> Bool[NDArray[np.bool_], " samples"]:
-    """Exactly `round(rate * n)` samples of each stratum.
+    """A share of each stratum, to the nearest sample; of all, exactly `round(rate * n)`.
 
     Example:
         >>> rows = quota(np.repeat([0, 1], 105), 0.8, np.random.default_rng(0))
@@ -85,9 +85,14 @@ def quota(
         (np.int64(84), np.int64(84))
     """
     chosen = np.zeros(len(strata), bool)
+    # Rounded on the running total: halves would otherwise go the same way in every stratum.
+    seen = taken = 0
     for stratum in np.unique(strata):
         rows = rng.permutation(np.flatnonzero(strata == stratum))
-        chosen[rows[: round(rate * len(rows))]] = True
+        seen += len(rows)
+        take = round(rate * seen) - taken
+        chosen[rows[:take]] = True
+        taken += take
     return chosen
 
 

@@ -131,10 +131,12 @@ class Rule:
         return kept | ({"channels": list(self.channels)} if self.channels else {})
 
 
-def make_rules(spec: Spec) -> tuple[Rule, ...]:
+def make_rules(spec: Spec, default: Mapping[str, Any] | None = None) -> tuple[Rule, ...]:
     """Rules from plain data: None, a rate, one rule or several.
 
-    A number is the rate of a `bernoulli` rule for all modalities.
+    Args:
+        spec: None is no rule; a number is the rate of the `default` rule.
+        default: A rule without its rate; None is a `bernoulli` rule for all modalities.
 
     Raises:
         TypeError: Channels that are no list of names.
@@ -147,7 +149,7 @@ def make_rules(spec: Spec) -> tuple[Rule, ...]:
     if spec is None:
         return ()
     if isinstance(spec, int | float):
-        return (Rule(rate=float(spec)),)
+        return (_make_rule({**(default or {}), "rate": float(spec)}),)
     return tuple(map(_make_rule, [spec] if isinstance(spec, Mapping) else spec))
 
 
@@ -228,8 +230,10 @@ def _missing(
     if rule.pattern == "smil":
         if rule.channels is None:
             chosen = np.arange(modalities) > 0
-        strata = np.zeros(samples, int) if data.target is None else data.target
-        rows = masks.quota(strata if strata.ndim == 1 else np.zeros(samples, int), rule.rate, rng)
+        strata = np.zeros(samples, np.int64)
+        if data.target is not None and data.target.ndim == 1:
+            strata = data.target.astype(np.int64)
+        rows = masks.quota(strata, rule.rate, rng)
         return rows[:, None] & chosen
     kind = masks.dicmor if rule.pattern == "dicmor" else masks.cpm
     return ~kind(samples, modalities, rule.rate, rng)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,27 @@ class Protocol:
 
     @classmethod
     def make(
-        cls, train: Spec = None, test: Spec = None, valid: Spec = None, seed: int = 0
+        cls,
+        train: Spec = None,
+        test: Spec = None,
+        valid: Spec = None,
+        seed: int = 0,
+        default: Mapping[str, Any] | None = None,
     ) -> Protocol:
-        """A protocol from plain data, see `make_rules`; without `valid`, training's rules hold.
+        """A protocol from plain data.
+
+        Args:
+            train: Rules, or a rate, see `make_rules`.
+            test: The same for the test.
+            valid: The same for validation; None is what training has.
+            seed: Of all draws.
+            default: The rule that a rate alone is of; each data set's config has one.
 
         Raises:
             ValueError: An unknown key or word, or a rate that is none.
         """
-        rules = None if valid is None else make_rules(valid)
-        return cls(make_rules(train), rules, make_rules(test), seed)
+        rules = None if valid is None else make_rules(valid, default)
+        return cls(make_rules(train, default), rules, make_rules(test, default), seed)
 
     def rules(self, split: str) -> tuple[Rule, ...]:
         """The rules of a split."""

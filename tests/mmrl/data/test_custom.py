@@ -111,6 +111,16 @@ def test_sequences_can_be_cut(tmp_path: Path) -> None:
     assert isinstance(data.test.values["imu"], Sequences)
 
 
+def test_sequences_can_be_stretched(tmp_path: Path) -> None:
+    arrays = make()
+    data = load_file(save(arrays, tmp_path / "mine.npz"), steps={"imu": 4}, resample=True)
+    assert data.modalities[2].shape == (4, 6)
+    offsets = arrays["test/imu/offsets"]
+    stretched = data.test.values["imu"][:]
+    np.testing.assert_allclose(stretched[:, 0], arrays["test/imu/values"][offsets[:-1]])
+    np.testing.assert_allclose(stretched[:, -1], arrays["test/imu/values"][offsets[1:] - 1])
+
+
 def test_a_longer_test_sequence_is_cut_to_trainings_length(tmp_path: Path) -> None:
     arrays = make()
     arrays["test/imu/values"] = np.zeros((100, 6), np.float32)

@@ -65,6 +65,11 @@ def test_a_quota_is_exact_per_class() -> None:
     rows = masks.quota(strata, 1 - 21 / 105, rng())
     assert np.bincount(strata[rows]).tolist() == [84] * 10
     assert not masks.quota(strata, 0.0, rng()).any()
+    halves = np.bincount(
+        np.repeat(np.arange(10), 95)[masks.quota(np.repeat(np.arange(10), 95), 0.9, rng())]
+    )
+    assert halves.sum() == 855
+    assert set(halves.tolist()) == {85, 86}
 
 
 @pytest.mark.parametrize("rate", masks.DICMOR_SHARES)

@@ -42,6 +42,14 @@ def test_splits_have_their_own_rules_and_streams() -> None:
     assert complete.masks["valid"].all()
 
 
+def test_a_rate_alone_is_of_the_sets_default_rule() -> None:
+    default = {"pattern": "smil", "channels": ["sound"]}
+    short = Protocol.make(train=0.9, test=0.0, default=default).draw(make())
+    long = Protocol.make(train=SMIL | {"channels": ["sound"]}).draw(make())
+    np.testing.assert_array_equal(short.masks["train"], long.masks["train"])
+    assert short.masks["test"].all()
+
+
 def test_applying_hides_but_changes_no_value() -> None:
     data = make()
     masked = Protocol.make(train=SMIL, test={"pattern": "fixed", "channels": ["image"]}).draw(data)

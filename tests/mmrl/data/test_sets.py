@@ -1,8 +1,15 @@
+from inspect import signature
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 
 from mmrl.data import DataError, load
+from mmrl.data.missingness import make_rules
 from mmrl.data.sets import LOADERS
+
+CONFIGS = Path(__file__).parents[3] / "configs" / "data"
 
 SHIPPED = {
     "avmnist": ((1050, 450), {"image": (1, 28, 28), "sound": (1, 32, 32)}),
@@ -86,3 +93,17 @@ def test_a_bad_request_says_what_there_is() -> None:
     with pytest.raises(DataError, match="file is not shipped: give the path"):
         load("file")
     assert {"avmnist", "digits", "file"} <= set(LOADERS)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_set_has_a_config_that_fits(path: Path) -> None:
+    config = yaml.safe_load(path.read_text())
+    assert set(config) == {"name", "path", "options", "missing"}
+    assert config["name"] == path.stem
+    assert set(config["options"]) <= set(signature(LOADERS[config["name"]]).parameters)
+    assert make_rules(0.3, config["missing"])[0].rate == 0.3
+    assert (config["path"] is None) == (config["name"] in SHIPPED)
+
+
+def test_every_set_has_a_config() -> None:
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(LOADERS)

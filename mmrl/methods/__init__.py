@@ -1,6 +1,7 @@
 """Methods: ways to learn from modalities of which some may be missing."""
 
 from mmrl.methods.dicmor import DiCMoR
+from mmrl.methods.downstream import Downstream
 from mmrl.methods.fusion_baselines import (
     ConcatFusion,
     LateFusion,
@@ -11,6 +12,7 @@ from mmrl.methods.fusion_baselines import (
     ZeroFilling,
 )
 from mmrl.methods.gmc import GMC
+from mmrl.methods.gmc_supervised import GMCSupervised
 from mmrl.methods.method import Method
 from mmrl.methods.mla import MLA
 from mmrl.methods.smil import SMIL
@@ -18,6 +20,8 @@ from mmrl.methods.supervised import Supervised
 
 _ALL: tuple[type[Method], ...] = (
     GMC,
+    GMCSupervised,
+    Downstream,
     Unimodal,
     LateFusion,
     SumFusion,

@@ -69,6 +69,8 @@ class Supervised(Method, ABC):
     """
 
     Config: ClassVar[type[MethodConfig]] = SupervisedConfig
+    is_contrastive: ClassVar[bool] = False
+    """Whether `terms` has the contrastive loss already, so that it is not added."""
     config: SupervisedConfig
 
     def __init__(self, modalities: Sequence[Modality], config: MethodConfig | None = None) -> None:
@@ -121,7 +123,7 @@ class Supervised(Method, ABC):
         """
         inputs, available, y = self.labelled(batch)
         terms = self.terms(inputs, available, y)
-        if self.config.contrastive_weight:
+        if self.config.contrastive_weight and not self.is_contrastive:
             terms["contrastive"] = self.contrastive(inputs, available)
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 

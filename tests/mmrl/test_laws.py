@@ -18,6 +18,20 @@ TRUNKS = {"image": {"channels": [4]}, "sound": {"hidden": [8]}, "pen": {"hidden"
 FUSION = {"latent_dim": 6, "outputs": 3, "trunks": TRUNKS}
 CASES = {
     "gmc": {"latent_dim": 6, "common_dim": 8, "head": (8,), "trunks": TRUNKS},
+    "gmc_supervised": {
+        **FUSION,
+        "task": "classification",
+        "common_dim": 8,
+        "width": 4,
+        "heads": 2,
+        "layers": 1,
+    },
+    "downstream": {
+        "outputs": 3,
+        "hidden": (8,),
+        "encoder": "sum",
+        "encoder_config": {"latent_dim": 6, "trunks": TRUNKS},
+    },
     "unimodal": {**FUSION, "modality": "sound"},
     "late_fusion": FUSION,
     "sum": FUSION,

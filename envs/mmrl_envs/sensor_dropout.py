@@ -131,7 +131,9 @@ def failing_channels(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
         )
     for name, channel in channels.items():
         if isinstance(channel, spaces.Dict | spaces.Tuple):
-            raise ValueError(f"channel {name!r} is nested, flatten it first: {channel}")
+            raise ValueError(
+                f"channel {name!r} is nested, flatten it first with FlattenDict: {channel}"
+            )
         if channel.shape is None or channel.dtype is None or _first(channel) > 0:
             raise ValueError(
                 f"channel {name!r} must hold arrays or numbers from zero, got {channel}"

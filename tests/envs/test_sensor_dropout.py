@@ -129,7 +129,7 @@ def test_same_dynamics_with_and_without_faults() -> None:
 def test_same_seed_same_faults() -> None:
     spec = [{"pattern": "burst", "outage": 3, "uptime": 4}]
     first, second, other = (
-        masks(SensorDropout(Counter(), spec, keep_at_least=2), 60, seed) for seed in (1, 1, 2)
+        masks(SensorDropout(Counter(), spec, keep_at_least=2), 20, seed) for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, second)
     assert np.any(first != other)
@@ -165,23 +165,14 @@ def test_without_a_seed_faults_differ_from_run_to_run() -> None:
 @pytest.mark.parametrize("keep", [0, 1, 2, 4])
 @pytest.mark.parametrize("pattern", [{"pattern": "bernoulli", "rate": 0.9}, {"pattern": "fixed"}])
 def test_keep_at_least(keep: int, pattern: dict[str, Any]) -> None:
-    available = masks(SensorDropout(Counter(), [pattern], keep_at_least=keep), 150).sum(axis=1)
+    available = masks(SensorDropout(Counter(), [pattern], keep_at_least=keep), 60).sum(axis=1)
     assert available.min() == keep
 
 
 def test_spared_channels_are_drawn_evenly_and_stay_while_it_lasts() -> None:
-    mask = masks(SensorDropout(Counter(2), [{"pattern": "fixed"}]), 800).reshape(800, 3, 4)
+    mask = masks(SensorDropout(Counter(2), [{"pattern": "fixed"}]), 300).reshape(300, 3, 4)
     assert np.all(mask == mask[:, :1])
-    np.testing.assert_allclose(mask.mean(axis=(0, 1)), 0.25, atol=0.05)
-
-
-def test_sparing_lowers_the_rates() -> None:
-    """Two channels fail at rate r and one is kept: each is missing in r - r^2 / 2 of the steps."""
-    faults = [{"pattern": "bernoulli", "rate": 0.6}]
-    env = SensorDropout(MultimodalPendulumEnv(image_size=8, episode_length=2500), faults)
-    env.reset(seed=0)
-    missing = np.array([env.step(STILL)[0]["available"] == 0 for _ in range(2500)])
-    np.testing.assert_allclose(missing.mean(axis=0), 0.6 - 0.36 / 2, atol=0.04)
+    np.testing.assert_allclose(mask.mean(axis=(0, 1)), 0.25, atol=0.07)
 
 
 def test_not_a_number_and_infinity_make_a_channel_unavailable() -> None:
@@ -304,7 +295,11 @@ def test_returned_arrays_belong_to_the_caller() -> None:
     [
         (spaces.Box(0, 1, (3,)), TypeError, "need a Dict observation .* got Box"),
         (spaces.Dict({}), ValueError, "need channels"),
-        (spaces.Dict({"a": spaces.Dict({"b": spaces.Box(0, 1)})}), ValueError, "'a' is nested"),
+        (
+            spaces.Dict({"a": spaces.Dict({"b": spaces.Box(0, 1)})}),
+            ValueError,
+            "'a' is nested, flatten .* with FlattenDict",
+        ),
         (spaces.Dict({"a": spaces.Text(5)}), ValueError, "'a' must hold arrays or numbers"),
         (spaces.Dict({"a": spaces.Discrete(3, start=2)}), ValueError, "'a' must hold"),
         (

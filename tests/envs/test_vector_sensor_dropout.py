@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from mmrl_envs import SensorDropout, VectorSensorDropout
 from mmrl_envs.fault_patterns import State
-from mmrl_envs.faults import Fault
+from mmrl_envs.faults import Fault, expected_rates, make_faults
 from mmrl_envs.pendulum import MultimodalPendulumEnv, MultimodalPendulumVectorEnv
 from mmrl_envs.seeding import sub_seeds
 
@@ -107,6 +107,39 @@ def test_long_episodes_cross_the_tables_of_steps_drawn_ahead() -> None:
         one = single.step(np.zeros(1, np.float32))
         np.testing.assert_array_equal(many[0]["available"][1], one[0]["available"])
         np.testing.assert_array_equal(many[4]["faulty"][1], one[4]["faulty"])
+
+
+def last_rates(spec: dict[str, Any], keep: int) -> Any:
+    """Realised rates of 64 episodes of 49 steps, that is of 50 observations."""
+    bare = MultimodalPendulumVectorEnv(64, image_size=8, episode_length=49)
+    envs = VectorSensorDropout(bare, [spec], keep_at_least=keep)
+    envs.reset(seed=0)
+    for _ in range(49):
+        infos = envs.step(np.zeros((64, 1), np.float32))[4]
+    assert infos["_fault_rates"].all()
+    return [infos["fault_rates"][name].mean() for name in ("image", "sound")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "tolerance"),
+    [
+        ({"pattern": "fixed"}, 1e-12),
+        ({"pattern": "bernoulli", "rate": 0.3}, 0.03),
+        ({"pattern": "episode", "rate": 0.4}, 0.15),
+        ({"pattern": "burst", "outage": 3, "uptime": 5}, 0.05),
+        ({"pattern": "permanent", "start": 20}, 1e-12),
+        ({"pattern": "intervals", "intervals": [[0, 10], [49, 60]]}, 1e-12),
+    ],
+)
+def test_realised_rates_are_the_nominal_ones(spec: dict[str, Any], tolerance: float) -> None:
+    nominal = expected_rates(make_faults([spec]), ["image", "sound"], 50)
+    np.testing.assert_allclose(last_rates(spec, 0), list(nominal.values()), atol=tolerance)
+
+
+def test_sparing_lowers_the_rates() -> None:
+    """Two channels fail at rate r and one is kept: each is missing in r - r^2 / 2 of the steps."""
+    realised = last_rates({"pattern": "bernoulli", "rate": 0.6}, 1)
+    np.testing.assert_allclose(realised, 0.6 - 0.36 / 2, atol=0.03)
 
 
 def test_same_dynamics_with_and_without_faults() -> None:

@@ -161,7 +161,7 @@ def fit(
     module, wrapped = fabric.setup(method, optimizer)
     module.mark_forward_method("losses")
     schedule = _schedule(optimizer, config, total)
-    method.optimization = Optimization(fabric, module, wrapped, config.clip_norm)
+    method.optimization = Optimization(fabric, module, wrapped, config.clip_norm, train)
     saved = _State(method, optimizer, schedule, state, [seed, total, len(train)])
     start = saved.restore()
     try:
@@ -203,7 +203,9 @@ def _run(
             last_saved = time.monotonic()
     if fabric.is_global_zero:
         saved.write(total)
-    means = {key: float(np.mean([t[key] for t in recent])) for key in (recent or [{}])[0]}
+    # Stages of a method differ in terms, and so do batches with and without something missing.
+    names = dict.fromkeys(key for terms in recent for key in terms)
+    means = {key: float(np.mean([t[key] for t in recent if key in t])) for key in names}
     return FitResult(total, time.monotonic() - began, means)
 
 

@@ -355,6 +355,7 @@ class SMIL(Supervised):
 
     def _meta_update(self, batch: Batch) -> dict[str, float]:
         optimization = self.attached()
+        batch = self._with_complete_samples(batch)
         with optimization.autocast():
             terms = self.meta_terms(*self.labelled(batch))
             loss = torch.stack(list(terms.values())).sum()
@@ -362,6 +363,30 @@ class SMIL(Supervised):
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         optimization.descend(zip(parameters, gradients, strict=True))
         return {"loss": float(loss.detach())} | {n: float(t.detach()) for n, t in terms.items()}
+
+    def _with_complete_samples(self, batch: Batch) -> Batch:
+        """The batch with as many complete samples as incomplete ones, more drawn from the data.
+
+        Algorithm 1 draws from both sets; where few samples are complete, chance would leave a
+        batch with next to none.
+        """
+        data = self.attached().data
+        whole = batch.available.all(dim=1)
+        lacking = int((~whole).sum()) - int(whole.sum())
+        if data is None or lacking <= 0:
+            return batch
+        complete = np.flatnonzero(data.available.all(axis=1))
+        if not len(complete):
+            return batch
+        drawn = complete[torch.randint(len(complete), (lacking,)).numpy()]
+        more = data.batch(drawn).to(batch.available.device)
+        assert batch.target is not None
+        assert more.target is not None
+        return Batch(
+            {name: torch.cat([x, more.values[name]]) for name, x in batch.values.items()},
+            torch.cat([batch.available, more.available]),
+            torch.cat([batch.target, more.target]),
+        )
 
     def meta_terms(
         self, inputs: Mapping[str, Tensor], available: Tensor, y: Tensor

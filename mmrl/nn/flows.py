@@ -43,7 +43,8 @@ class ParallelGlow(nn.Module):
                 f"unit, got {channels}, {groups}, {steps} and {hidden}"
             )
         self.groups, self.channels, self.steps, self.mixing = groups, channels, steps, mixing
-        half, shape = channels // 2, (steps, groups)
+        # Three axes: a fourth would be taken for a convolution's when memory formats are changed.
+        half, shape = channels // 2, (steps * groups,)
         if mixing:
             self.shift = nn.Parameter(torch.zeros(*shape, channels, 1))
             self.log_scale = nn.Parameter(torch.zeros(*shape, channels, 1))
@@ -109,8 +110,9 @@ class ParallelGlow(nn.Module):
         for step in range(self.steps):
             mean = (x * weight).sum(dim=2, keepdim=True) / count
             variance = ((x - mean).square() * weight).sum(dim=2, keepdim=True) / count
-            self.shift[step, fresh] = -mean[fresh]
-            self.log_scale[step, fresh] = -variance[fresh].sqrt().clamp(min=MIN_STD).log()
+            log_scale = -variance[fresh].sqrt().clamp(min=MIN_STD).log()
+            self._by_step(self.shift)[step, fresh] = -mean[fresh]
+            self._by_step(self.log_scale)[step, fresh] = log_scale
             affine = self._affine()
             assert affine is not None
             x = torch.baddbmm(affine[1][step], affine[0][step], x)
@@ -121,18 +123,23 @@ class ParallelGlow(nn.Module):
         """Normalisation and 1x1 convolution of every step as one matrix and one offset."""
         if not self.mixing:
             return None
-        matrix = self.rotation * self.log_scale.exp().transpose(2, 3)
-        return matrix.unbind(), (matrix @ self.shift).unbind()
+        matrix = self.rotation * self.log_scale.exp().transpose(1, 2)
+        offset = torch.bmm(matrix, self.shift)
+        return self._by_step(matrix).unbind(), self._by_step(offset).unbind()
 
     def _constant_log_det(self) -> Float[Tensor, " groups"]:
         log_det: Tensor = torch.linalg.slogdet(self.rotation).logabsdet
-        return (self.log_scale.sum(dim=(2, 3)) + log_det).sum(dim=0)
+        return self._by_step(self.log_scale.sum(dim=(1, 2)) + log_det).sum(dim=0)
+
+    def _by_step(self, x: Tensor) -> Tensor:
+        """Steps and groups as two axes."""
+        return x.view(self.steps, self.groups, *x.shape[1:])
 
     def _networks(self) -> tuple[tuple[Tensor, ...], ...]:
         gain = (3.0 * self.log_scale3).exp()
         last = (self.weight3 * gain, self.bias3 * gain)
         parts = (self.weight1, self.bias1, self.weight2, self.bias2, *last)
-        return tuple(part.unbind() for part in parts)
+        return tuple(self._by_step(part).unbind() for part in parts)
 
 
 def _parameters(x_a: Tensor, network: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -238,6 +238,20 @@ def test_pretraining_ends_with_priors_of_the_features_at_hand() -> None:
         assert set(model.update(data.batch(np.arange(40)))) >= {"task", "kl", "reconstruction"}
 
 
+def test_batches_with_few_complete_samples_get_more_of_them() -> None:
+    data = made_data([A, B], samples=20)
+    data.available[2:, 1] = False
+    model = SMIL([A, B], SMILConfig(trunks=TINY, outputs=3))
+    with optimization(model, data):
+        batch = model._with_complete_samples(data.batch(np.arange(12)))
+        enough = model._with_complete_samples(data.batch(np.arange(4)))
+    whole = batch.available.all(dim=1)
+    assert (int(whole.sum()), int((~whole).sum())) == (10, 10)
+    known = torch.as_tensor(data.values["b"][:2])
+    assert all(bool((row == known).all(dim=1).any()) for row in batch.values["b"][whole])
+    assert len(enough) == 4
+
+
 def test_too_few_samples_for_the_priors_are_named() -> None:
     data = made_data([A, B], samples=12)
     data.available[3:, 1] = False

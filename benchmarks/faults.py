@@ -70,7 +70,7 @@ def main() -> None:
         compare(f"native, {count} sub-environments", candidates, rounds=12)
     loops = [gymnasium.make_vec(ID, 64, vectorization_mode="sync") for _ in range(2)]
     wrapped = VectorSensorDropout(loops[1], BLACKOUT)
-    compare("loop over 64 single ones", {"bare": loops[0], "blackout, 0.3 per step": wrapped}, 4)
+    compare("loop over 64 single ones", {"bare": loops[0], "blackout, 0.3 per step": wrapped}, 8)
 
 
 if __name__ == "__main__":

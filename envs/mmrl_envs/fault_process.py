@@ -88,11 +88,6 @@ class FaultProcess:
         self._streams: list[dict[tuple[int, ...], Stream]] = [{} for _ in range(count)]
         self._faulty_steps = np.zeros(table[1:], np.int64)
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether faults applied again to the same observation give the same result."""
-        return not self._reacts and not any(track.effects for track in self._tracks)
-
     def restart(self, chosen: NDArray[np.int64], seeds: Sequence[int | None] | None = None) -> None:
         """Begin an episode in the chosen environments, from their seeds where there are any."""
         for place, index in enumerate(chosen.tolist()):

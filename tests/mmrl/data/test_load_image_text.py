@@ -123,6 +123,7 @@ def test_mvsa(tmp_path: Path) -> None:
     assert list((tmp_path / "other").iterdir())
 
 
+@pytest.mark.slow
 def test_texts_are_encoded_by_a_model_in_a_folder(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     import torch

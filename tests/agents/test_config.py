@@ -33,6 +33,7 @@ def test_every_algorithm_has_defaults(algorithm: str) -> None:
         ({"policy_kwargs": {"net_arc": [8]}}, "policy_kwargs of sac: net_arc; known: .*net_arch"),
         ({"policy_kwargs": {"activation": "sin"}}, "'sin'; known: relu, tanh, elu"),
         ({"learning_rate_schedule": "cosine"}, "'cosine'; known: constant, linear"),
+        ({"decay_from": 1.0}, "decay_from must be at least 0 and below 1, got 1.0"),
         ({"initialization": "zeros"}, "'zeros'; known: default, xavier_uniform"),
         ({"action_rule": "raw"}, "'raw'; known: scaled, paper"),
         ({"algorithm": "ppo", "noise": NoiseConfig("normal")}, "ppo .* takes no action noise"),

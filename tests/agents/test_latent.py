@@ -171,6 +171,7 @@ def test_the_replay_buffer_holds_latents(encoder: TinyEncoder) -> None:
     ends = model.replay_buffer.next_observations[4]
     assert not np.array_equal(ends, model.replay_buffer.observations[5])
     assert all(parameter.grad is None for parameter in encoder.parameters())
+    assert encoder.calls == 1 + 12, "once per step, not again for sampled batches"
 
 
 BOX = spaces.Box(-1, 1, (3,), np.float32)

@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 import mmrl_envs  # noqa: F401  registers the pendulum
@@ -72,6 +72,23 @@ def test_returns_and_lengths_of_first_episodes(mode: AutoresetMode) -> None:
     np.testing.assert_allclose(result.rewards, -(1.0 + starts), rtol=1e-6)
     assert agent.first[0].all()
     assert not np.any(agent.first[1:])
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_only_first_episodes_count(mode: AutoresetMode) -> None:
+    """Short episodes are followed by others until the longest has ended."""
+
+    def make_uneven(_: int) -> VectorEnv[Any, Any, Any]:
+        kinds = [partial(TwoSensors, length=n, with_mask=False) for n in (2, 5)]
+        return SyncVectorEnv(kinds, autoreset_mode=mode)
+
+    agent = Recorder()
+    (result,) = evaluate(agent, make_uneven, [Condition("all")], episodes=2, seed=0)
+    assert result.lengths.tolist() == [2, 5]
+    starts = result.starts["start"]
+    np.testing.assert_allclose(result.returns, -result.lengths * (1.0 + starts), rtol=1e-6)
+    assert len(agent.seen) == 5
+    assert agent.first[2][0], "an episode's end is told to the agent"
 
 
 def test_every_condition_starts_from_the_same_states() -> None:

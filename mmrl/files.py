@@ -24,10 +24,18 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).chmod(_mode())
+        Path(temporary).replace(path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
             reason = f"could not write {path} ({error.strerror}); an earlier file is kept"
             raise OSError(error.errno, reason) from error
         raise
+
+
+def _mode() -> int:
+    """Permissions of a new file; temporary ones are for their owner alone."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

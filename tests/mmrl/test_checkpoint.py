@@ -123,3 +123,9 @@ def test_a_full_disk_keeps_the_earlier_file(
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["x.bin"]
+
+
+def test_written_files_have_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    write_atomically(tmp_path / "written", b"x")
+    assert (tmp_path / "written").stat().st_mode == (tmp_path / "usual").stat().st_mode

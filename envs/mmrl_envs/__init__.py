@@ -1,17 +1,39 @@
 """Multimodal environments for Gymnasium and wrappers that let their sensors fail.
 
-Importing the package registers `mmrl/MultimodalPendulum-v0`. It needs Gymnasium, NumPy and OpenCV.
+Importing the package registers `mmrl/MultimodalPendulum-v0` and `mmrl/HyperHot-v0`. It needs
+Gymnasium, NumPy and OpenCV.
 """
 
 import gymnasium
 
+from mmrl_envs.camera import CameraObservation
+from mmrl_envs.flatten import FlattenDict
+from mmrl_envs.mujoco_sensors import MujocoSensors
+from mmrl_envs.normalize import NormalizeChannels, VectorNormalizeChannels
 from mmrl_envs.sensor_dropout import SensorDropout
+from mmrl_envs.split import SplitObservation
+from mmrl_envs.stack import StackFrames
 from mmrl_envs.vector_sensor_dropout import VectorSensorDropout
 
-__all__ = ["SensorDropout", "VectorSensorDropout"]
+__all__ = [
+    "CameraObservation",
+    "FlattenDict",
+    "MujocoSensors",
+    "NormalizeChannels",
+    "SensorDropout",
+    "SplitObservation",
+    "StackFrames",
+    "VectorNormalizeChannels",
+    "VectorSensorDropout",
+]
 
 gymnasium.register(
     id="mmrl/MultimodalPendulum-v0",
     entry_point="mmrl_envs.pendulum:MultimodalPendulumEnv",
     vector_entry_point="mmrl_envs.pendulum:MultimodalPendulumVectorEnv",
+)
+gymnasium.register(
+    id="mmrl/HyperHot-v0",
+    entry_point="mmrl_envs.hyperhot:HyperHotEnv",
+    vector_entry_point="mmrl_envs.hyperhot:HyperHotVectorEnv",
 )

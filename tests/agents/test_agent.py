@@ -124,7 +124,13 @@ def test_bad_observations_are_named(
 def test_an_agent_without_an_encoder(tmp_path: Path) -> None:
     agent = Agent.load(run_folder(tmp_path / "run", None))
     complete = fresh(agent, {"camera": IMAGE, "joints": JOINTS})
-    assert not np.array_equal(fresh(agent, {"camera": IMAGE}), complete)
+    expected = fresh(agent, {"camera": IMAGE})
+    assert not np.array_equal(expected, complete)
+    for bad in (np.full(3, np.nan), np.array([0.0, np.inf, 0.0], np.float32)):
+        np.testing.assert_array_equal(fresh(agent, {"camera": IMAGE, "joints": bad}), expected)
+    holes = np.where(IMAGE > 100, np.nan, IMAGE)
+    expected = fresh(agent, {"joints": JOINTS})
+    np.testing.assert_array_equal(fresh(agent, {"camera": holes, "joints": JOINTS}), expected)
 
 
 def test_a_fine_tuned_agent(tmp_path: Path, encoder: TinyEncoder) -> None:

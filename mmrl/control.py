@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import Tensor
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl.config import ConfigError, EnvConfig, FaultsConfig, TrainConfig
 from mmrl.data import ArrayData, collect
-from mmrl.fit import FitResult, fit
+from mmrl.fit import FitResult, OnStep, fit
 from mmrl.methods import METHODS, Method
 from mmrl.metrics.probes import Probe, probe_targets
 from mmrl.modality import Modality
@@ -137,35 +136,20 @@ def collect_data(config: TrainConfig, advance: Advance) -> tuple[ArrayData, Arra
 
 
 def pretrain(
-    config: TrainConfig,
-    data: ArrayData,
-    scratch: Path,
-    losses: Curve,
-    writer: SummaryWriter,
-    advance: Advance,
+    config: TrainConfig, data: ArrayData, state: Path | None, on_step: OnStep
 ) -> tuple[Method, FitResult]:
     """Trains the encoder, from where an earlier attempt stopped.
 
     Args:
         config: Of the run.
         data: What it learns from.
-        scratch: Folder of the resumable state.
-        losses: Takes the terms of the loss at every step.
-        writer: Takes them too.
-        advance: Takes the number of steps.
+        state: File of the resumable state.
+        on_step: Called after every step.
     """
-    torch.manual_seed(stream(config.seed, FITTING))
+    seed = stream(config.seed, FITTING)
+    torch.manual_seed(seed)
     method = METHODS[config.method](data.modalities, config.method_settings)
-
-    def on_step(step: int, terms: Mapping[str, float]) -> None:
-        losses.add({"step": step, **terms})
-        if step % 10 == 0:
-            for name, value in terms.items():
-                writer.add_scalar(f"pretrain/{name}", value, step)
-        advance(step)
-
-    seed = stream(config.seed, FITTING) % 2**31
-    result = fit(method, data, config.fit, seed=seed, state=scratch / "fit.pt", on_step=on_step)
+    result = fit(method, data, config.fit, seed=seed % 2**31, state=state, on_step=on_step)
     return method, result
 
 

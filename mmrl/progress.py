@@ -22,8 +22,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-FLUSH_EVERY = 50
-
 Advance = Callable[[int], None]
 """Called with how much is done so far."""
 
@@ -67,31 +65,22 @@ class Curve:
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
         self.key = key
-        self._pending: list[Mapping[str, float | int]] = []
+        self._begun = False
 
     def add(self, row: Mapping[str, float | int]) -> None:
-        """Adds a row; all rows have the same columns."""
-        self._pending.append(row)
-        if len(self._pending) >= FLUSH_EVERY:
-            self.flush()
-
-    def flush(self) -> None:
-        """Writes what is pending."""
-        if not self._pending:
-            return
-        before = self.path.read_bytes() if self.path.exists() else b""
+        """Writes a row; all rows have the same columns."""
+        before = b"" if self._begun or not self.path.exists() else self.path.read_bytes()
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, self._pending[0], lineterminator="\n")
-            if not before:
+            writer = csv.DictWriter(file, row, lineterminator="\n")
+            if not self._begun and not before:
                 writer.writeheader()
-            elif not before.endswith(b"\n"):  # a kill cut the last line off
+            elif before and not before.endswith(b"\n"):  # a kill cut the last line off
                 file.write("\n")
-            writer.writerows(self._pending)
-        self._pending.clear()
+            writer.writerow(row)
+        self._begun = True
 
     def text(self) -> str:
         """All rows in order, as CSV; a last line that a kill cut off is left out."""
-        self.flush()
         columns = read_curve(self.path)
         if not columns:
             return ""

@@ -123,6 +123,10 @@ class RunFolder:
         """Adds what a stage found to `metrics.json`."""
         self.write_json(METRICS, {**self.metrics(), **findings})
 
+    def scratch(self, stage: str) -> Path:
+        """Where an interrupted stage keeps what it continues from."""
+        return self.path / f".{stage}"
+
     @contextmanager
     def stage(self, name: str, files: tuple[str, ...]) -> Iterator[Path]:
         """Runs a stage and marks it as finished if its body ends without an error.
@@ -134,7 +138,7 @@ class RunFolder:
         Yields:
             A folder for what an interrupted stage continues from; removed when it is finished.
         """
-        scratch = self.path / f".{name}"
+        scratch = self.scratch(name)
         scratch.mkdir(exist_ok=True)
         start = time.monotonic()
         try:

@@ -7,6 +7,8 @@ python -m mmrl.train resume=outputs/latest  continue what was interrupted
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +20,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from mmrl import checkpoint
 from mmrl.command_line import command_line, refuse_other_settings
 from mmrl.comparison import compare
-from mmrl.config import Composed, TrainConfig, from_mapping, to_plain
+from mmrl.config import Composed, ConfigError, TrainConfig, from_mapping, to_plain
 from mmrl.control import (
     check_environment,
     collect_data,
@@ -36,6 +38,7 @@ from mmrl_agents.checkpoints import save_policy
 
 DATA, TEST_DATA = "data.npz", "test_data.npz"
 LOSSES, REWARDS = "pretraining.csv", "training.csv"
+STATE = "fit.pt"
 
 
 def main() -> None:
@@ -47,6 +50,9 @@ def work(settings: Composed) -> None:
     """Starts or continues one run."""
     given = to_plain(settings)
     resume = given.pop("resume", None)
+    if other_rank():
+        assist(given, resume)
+        return
     console = make_console()
     if resume is None:
         config = from_mapping(given)
@@ -67,6 +73,23 @@ def work(settings: Composed) -> None:
     else:
         train(config, run, console)
     console.print(f"files in {run.path}: {', '.join(run.files())}")
+
+
+def other_rank() -> bool:
+    """Whether this process is there only to share the pretraining (torchrun, Lightning Fabric)."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) > 0
+
+
+def assist(given: dict[str, Any], resume: str | None) -> None:
+    """The pretraining as a rank other than the first; it makes the same data and writes nothing."""
+    run = None if resume is None else RunFolder.open(resume)
+    config = from_mapping(given if run is None else run.config)
+    if config.method_settings is None or (run is not None and run.finished("pretrain")):
+        return
+    if config.comparison.variants:
+        raise ConfigError("a comparison trains in one process: start it without ranks")
+    state = None if run is None else run.scratch("pretrain") / STATE
+    pretrain(config, collect_data(config, lambda _: None)[0], state, lambda _, __: None)
 
 
 def train(config: TrainConfig, run: RunFolder, console: Console) -> None:
@@ -115,7 +138,15 @@ def pretrain_stage(
     with run.stage("pretrain", ("encoder.safetensors", "encoder.yaml", LOSSES)) as scratch:
         losses = Curve(scratch / LOSSES, "step")
         with progress_bar(console, "pretrain", total, "steps") as advance:
-            method, result = pretrain(config, data, scratch, losses, writer, advance)
+
+            def on_step(step: int, terms: Mapping[str, float]) -> None:
+                losses.add({"step": step, **terms})
+                if step % 10 == 0:
+                    for name, value in terms.items():
+                        writer.add_scalar(f"pretrain/{name}", value, step)
+                advance(step)
+
+            method, result = pretrain(config, data, scratch / STATE, on_step)
         run.write_text(LOSSES, losses.text())
         facts: dict[str, Any] = {"steps": result.steps, **result.losses}
         if config.evaluate.probe:

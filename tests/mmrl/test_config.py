@@ -93,7 +93,8 @@ def test_no_method_means_no_settings() -> None:
 
 
 def test_the_paper_is_configured_as_it_is() -> None:
-    made = config("experiment=pendulum_paper")
+    pretraining = ["method=gmc_paper", "fit=paper", "collect.restart_every=null"]
+    made = config("experiment=pendulum_paper", "collect.n_envs=1", *pretraining)
     assert (made.fit.epochs, made.fit.steps, made.fit.schedule) == (500, None, "constant")
     assert (made.collect.restart_every, made.collect.n_envs) == (None, 1)
     assert made.agent.action_rule == "paper"

@@ -205,6 +205,7 @@ class TestMujocoCamera:
         with pytest.raises(DependencyNotInstalled, match=r"no OpenGL library.*install libegl1"):
             CameraObservation(env)
 
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")  # it is right
     def test_a_fork_after_rendering_is_refused_instead_of_hanging(self, mujoco: Any) -> None:
         model, data = ball_at(mujoco, 0)
         MujocoCamera(model, 16, 16, "top").render(data)

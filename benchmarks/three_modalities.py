@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mmrl.data import ArrayData, load
 from mmrl.fit import FitConfig, fit
-from mmrl.methods.gmc import INCOMPLETE, GMC, GMCConfig
+from mmrl.methods.gmc import GMC, INCOMPLETE, GMCConfig
 
 
 @torch.inference_mode()
@@ -72,7 +72,9 @@ def accuracies(incomplete: str, seed: int, steps: int) -> dict[str, float]:
     subsets = [s for size in (1, 2, 3) for s in combinations(names, size)]
     with torch.inference_mode():
         return {
-            "+".join(s): float((net(encode(method, data.test, s)).argmax(1) == truth).float().mean())
+            "+".join(s): float(
+                (net(encode(method, data.test, s)).argmax(1) == truth).float().mean()
+            )
             for s in subsets
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,9 @@ SCHEDULES = ("constant", "one_cycle", "cosine")
 OnStep = Callable[[int, Mapping[str, float]], None]
 """Called after every step with its number, counted from 1, and the terms of the loss."""
 
+Validate = Callable[[int], float]
+"""A score of the method as it is after so many steps, the higher the better."""
+
 
 @dataclass(frozen=True)
 class FitConfig:
@@ -52,6 +56,9 @@ class FitConfig:
         precision: Of Lightning Fabric: 32-true, bf16-mixed, 16-mixed, ...
         channels_last: Memory format of convolutions; faster on most processors.
         save_every: Seconds between resumable states, where a file for them is given.
+        validate_every: Steps between validations, where there is something to validate by.
+        patience: Validations in a row without a score as good as the best, after which training
+            stops; None never stops early.
 
     Raises:
         ValueError: A value out of range, or an unknown name.
@@ -73,6 +80,8 @@ class FitConfig:
     precision: str = "32-true"
     channels_last: bool = True
     save_every: float = 20.0
+    validate_every: int = 50
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
@@ -90,6 +99,11 @@ class FitConfig:
             raise ValueError(f"warmup must lie between 0 and 1, got {self.warmup}")
         if not self.lr > 0 or self.weight_decay < 0:
             raise ValueError("lr must be positive and weight_decay not negative")
+        if self.validate_every < 1 or (self.patience is not None and self.patience < 1):
+            raise ValueError(
+                "validate_every and patience must be at least 1 (patience null: no early stop), "
+                f"got {self.validate_every} and {self.patience}"
+            )
 
     def total_steps(self, samples: int) -> int:
         """Steps on a data set of so many samples; an incomplete last batch is left out."""
@@ -103,14 +117,20 @@ class FitResult:
     """What a training did.
 
     Attributes:
-        steps: Steps in all, those of an interrupted run included.
+        steps: Steps in all, those of an interrupted run included; fewer than planned where
+            validation stopped the training.
         seconds: Wall time of this process's part.
         losses: Terms of the loss by name, averaged over the last tenth of this process's steps.
+        best_step: The step whose weights validated best, which the method has now; None where
+            nothing was validated.
+        best_score: Their score.
     """
 
     steps: int
     seconds: float
     losses: dict[str, float] = field(default_factory=dict)
+    best_step: int | None = None
+    best_score: float | None = None
 
 
 def fit(
@@ -121,8 +141,13 @@ def fit(
     seed: int,
     state: Path | None = None,
     on_step: OnStep | None = None,
+    validate: Validate | None = None,
+    validate_from: int = 0,
 ) -> FitResult:
     """Trains a method in place.
+
+    With `validate`, the method ends with the weights that scored best (of equal scores, the later),
+    and training stops early where `config.patience` says so.
 
     The order of samples depends on the seed and the step only, so a resumed run sees what an
     uninterrupted one would have seen.
@@ -135,6 +160,9 @@ def fit(
         state: File for the resumable state: read if it exists, rewritten every
             `config.save_every` seconds and at the end. The caller deletes it.
         on_step: Called after every step.
+        validate: Scores the method, in evaluation mode, every `config.validate_every` steps and
+            after the last one; it must not draw from torch's global generator.
+        validate_from: No weights of earlier steps count: for methods that first prepare.
 
     Raises:
         ValueError: The data do not fit the method or the batch size, or `state` belongs to
@@ -162,7 +190,8 @@ def fit(
     module.mark_forward_method("losses")
     schedule = _schedule(optimizer, config, total)
     method.optimization = Optimization(fabric, module, wrapped, config.clip_norm, train)
-    saved = _State(method, optimizer, schedule, state, [seed, total, len(train)])
+    best = _Best(method, config, validate, max(1, min(validate_from, total)), total)
+    saved = _State(method, optimizer, schedule, best, state, [seed, total, len(train)])
     start = saved.restore()
     try:
         return _run(method, train, config, (seed, start, total), fabric, saved, on_step)
@@ -181,32 +210,37 @@ def _run(
     on_step: OnStep | None,
 ) -> FitResult:
     seed, start, total = span
+    best, number = saved.best, start
     began = last_saved = time.monotonic()
-    recent: list[Mapping[str, float]] = []
+    recent: deque[Mapping[str, float]] = deque(maxlen=max(1, total // 10))
     share = slice(fabric.global_rank, None, fabric.world_size)
     method.train()
-    for step, rows in enumerate(sample_order(len(train), config.batch_size, seed, start, total)):
+    for rows in sample_order(len(train), config.batch_size, seed, start, total):
+        if best.given_up(number):
+            break
         terms = method.update(train.batch(rows[share]).to(fabric.device))
-        number = start + step + 1
+        number += 1
         if not math.isfinite(terms["loss"]):
             raise FloatingPointError(
                 f"the loss became {terms['loss']} at step {number}: lower lr, set clip_norm, or "
                 "look for extreme values in the data"
             )
         saved.schedule.step()
-        if number > total - max(1, total // 10):
-            recent.append(terms)
+        recent.append(terms)
+        best.look(number, fabric)
         if on_step is not None:
             on_step(number, terms)
         if time.monotonic() - last_saved > config.save_every and fabric.is_global_zero:
             saved.write(number)
             last_saved = time.monotonic()
     if fabric.is_global_zero:
-        saved.write(total)
+        saved.write(number)
+    best.take_back()
     # Stages of a method differ in terms, and so do batches with and without something missing.
     names = dict.fromkeys(key for terms in recent for key in terms)
     means = {key: float(np.mean([t[key] for t in recent if key in t])) for key in names}
-    return FitResult(total, time.monotonic() - began, means)
+    found = (best.step, best.score) if best.step else (None, None)
+    return FitResult(number, time.monotonic() - began, means, *found)
 
 
 def sample_order(
@@ -223,6 +257,65 @@ def sample_order(
         yield order[place : place + batch_size]
 
 
+class _Best:
+    """The weights that validated best so far, and when to stop waiting for better ones."""
+
+    def __init__(
+        self,
+        method: Method,
+        config: FitConfig,
+        validate: Validate | None,
+        first: int,
+        total: int,
+    ) -> None:
+        self.method = method
+        self.config = config
+        self.validate = validate
+        self.first = first
+        self.total = total
+        self.step = 0
+        self.score = -math.inf
+        self.misses = 0
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def look(self, step: int, fabric: Fabric) -> None:
+        """Validates after a step that is due."""
+        due = step % self.config.validate_every == 0 or step == self.total
+        if self.validate is None or step < self.first or not due:
+            return
+        self.method.eval()
+        # All ranks stop together, on the word of the first.
+        score = float(fabric.broadcast(self.validate(step)))
+        self.method.train()
+        if score < self.score or math.isnan(score):
+            self.misses += 1
+            return
+        self.step, self.score, self.misses = step, score, 0
+        self.weights = {key: x.detach().clone() for key, x in self.method.state_dict().items()}
+
+    def given_up(self, step: int) -> bool:
+        """Whether training stops before it has done all steps."""
+        patience = self.config.patience
+        return patience is not None and step >= self.first and self.misses >= patience
+
+    def take_back(self) -> None:
+        """Gives the method the best weights, where there was something to compare."""
+        if self.step:
+            self.method.load_state_dict(self.weights)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "score": self.score,
+            "misses": self.misses,
+            "weights": self.weights,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.step, self.score = int(state["step"]), float(state["score"])
+        self.misses, self.weights = int(state["misses"]), dict(state["weights"])
+
+
 class _State:
     """What a killed training needs to go on."""
 
@@ -231,12 +324,14 @@ class _State:
         method: Method,
         optimizer: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LRScheduler,
+        best: _Best,
         path: Path | None,
         identity: list[int],
     ) -> None:
         self.method = method
         self.optimizer = optimizer
         self.schedule = schedule
+        self.best = best
         self.path = path
         self.identity = identity
 
@@ -249,6 +344,7 @@ class _State:
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "best": self.best.state(),
             "random": torch.get_rng_state(),
         }
         write_atomically(self.path, _torch_bytes(content))
@@ -267,6 +363,7 @@ class _State:
             self.method.load_state_dict(content["method"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.schedule.load_state_dict(content["schedule"])
+            self.best.load(content["best"])
             torch.set_rng_state(content["random"])
         except (KeyError, TypeError, RuntimeError, EOFError) as error:
             raise ValueError(

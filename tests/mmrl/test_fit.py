@@ -96,6 +96,60 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None
     assert again == []
 
 
+def test_the_best_weights_are_kept_and_a_decline_stops_the_training() -> None:
+    method = gmc()
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+
+    def validate(step: int) -> float:
+        assert not method.training
+        seen[step] = {key: value.clone() for key, value in method.state_dict().items()}
+        return {5: 0.9, 10: 0.2, 15: 0.5, 20: 0.5}.get(step, 0.4)
+
+    settings = config(validate_every=5, patience=3)
+    result = fit(method, data(), settings, seed=0, validate=validate, validate_from=6)
+    assert list(seen) == [10, 15, 20, 25, 30, 35]
+    assert (result.steps, result.best_step, result.best_score) == (35, 20, 0.5)
+    assert all(torch.equal(value, seen[20][key]) for key, value in method.state_dict().items())
+    assert not torch.equal(seen[20]["head.0.weight"], seen[35]["head.0.weight"])
+
+
+def test_the_last_step_is_validated_and_nan_is_never_best() -> None:
+    scores = {4: 0.1, 8: float("nan"), 10: float("nan")}
+    settings = config(steps=10, validate_every=4)
+    result = fit(gmc(), data(), settings, seed=0, validate=scores.pop)
+    assert scores == {}
+    assert (result.steps, result.best_step) == (10, 4)
+    assert fit(gmc(), data(), settings, seed=0).best_step is None
+
+
+@pytest.mark.parametrize("killed_at", [12, 23, 31])
+def test_early_stopping_survives_a_kill(tmp_path: Path, killed_at: int) -> None:
+    scores = {5: 0.1, 10: 0.8, 15: 0.2, 20: 0.7}
+    settings = config(validate_every=5, patience=4, save_every=0.0)
+
+    def validate(step: int) -> float:
+        return scores.get(step, 0.0)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(step: int, _: Mapping[str, float]) -> None:
+        if step == killed_at:
+            raise Killed
+
+    whole, state = gmc(), tmp_path / "fit.pt"
+    assert fit(whole, data(), settings, seed=0, validate=validate).steps == 30
+    if killed_at < 30:
+        with pytest.raises(Killed):
+            fit(gmc(), data(), settings, seed=0, state=state, validate=validate, on_step=kill)
+    else:
+        fit(gmc(), data(), settings, seed=0, state=state, validate=validate)
+    resumed = gmc()
+    result = fit(resumed, data(), settings, seed=0, state=state, validate=validate)
+    assert (result.steps, result.best_step, result.best_score) == (30, 10, 0.8)
+    assert same_weights(whole, resumed)
+
+
 def test_foreign_and_damaged_states_are_refused(tmp_path: Path) -> None:
     state = tmp_path / "fit.pt"
     fit(gmc(), data(), config(steps=2), seed=0, state=state)
@@ -148,6 +202,8 @@ def test_gradients_are_clipped() -> None:
         ({"schedule": "weekly"}, "schedule is 'weekly'; known"),
         ({"warmup": 1.0}, "warmup must lie between 0 and 1"),
         ({"lr": 0.0}, "lr must be positive"),
+        ({"validate_every": 0}, "validate_every and patience must be at least 1"),
+        ({"patience": 0}, "validate_every and patience must be at least 1"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> None:

@@ -23,6 +23,7 @@ OPEN = (
     "agent.arguments",
     "agent.policy_kwargs",
     "comparison.variants",
+    "data.options",
     "env.kinds",
     "env.kwargs",
     "env.reference",
@@ -120,6 +121,8 @@ def _readable(error: HydraException) -> str:
             hint = f"\nadd another one with: +{where}.{key}=..." if where in OPEN else ""
             return unknown_setting(where, [key], known) + hint
     text = str(error).partition("\nConfig search path:")[0]
+    if "No match in the defaults list" in text:
+        return text.partition("\nTo append")[0] + " The chosen task has no such group."
     if isinstance(error, OverrideParseException):
         return f"{text.partition(chr(10))[0]}; quote values with spaces, brackets or commas"
     return text

@@ -24,7 +24,7 @@ _installed = Path(__file__).resolve().parent / "configs"
 CONFIGS = _installed if _installed.is_dir() else _installed.parent.parent / "configs"
 """Folder of the configuration files: beside this module when installed, else in the checkout."""
 
-TASKS = ("control",)
+CONTROL = "control"
 NO_METHOD = "none"
 
 T = TypeVar("T")
@@ -195,7 +195,7 @@ class TrainConfig:
     comparison: ComparisonConfig
     method: str
     method_settings: MethodConfig | None
-    task: str = "control"
+    task: str = CONTROL
     experiment: str = "default"
     label: str = "agent"
     seed: int = 0
@@ -203,8 +203,8 @@ class TrainConfig:
     outputs: str = "outputs"
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise ValueError(f"task is {self.task!r}; known: {', '.join(TASKS)}")
+        if self.task != CONTROL:
+            raise ValueError(f"task is {self.task!r}; these settings are for {CONTROL!r}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
 
@@ -229,8 +229,8 @@ def from_mapping(content: Mapping[str, Any]) -> TrainConfig:
             "comparison": ComparisonConfig,
         }.items()
     }
-    method, settings = _method(plain.pop("method", None))
-    rest = typed(_Rest, plain, "")
+    method, settings = read_method(plain.pop("method", None))
+    rest = typed(RunSettings, plain, "")
     try:
         return TrainConfig(
             **parts,
@@ -354,10 +354,10 @@ def unknown_setting(where: str, unknown: list[str], known: list[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Rest:
-    """The settings of `TrainConfig` that are no groups."""
+class RunSettings:
+    """The settings of a run that are no groups, see `TrainConfig`."""
 
-    task: str = "control"
+    task: str = CONTROL
     experiment: str = "default"
     label: str = "agent"
     seed: int = 0
@@ -365,7 +365,12 @@ class _Rest:
     outputs: str = "outputs"
 
 
-def _method(values: Any) -> tuple[str, MethodConfig | None]:
+def read_method(values: Any) -> tuple[str, MethodConfig | None]:
+    """Name and settings of a method, which has none where it is `none`.
+
+    Raises:
+        ConfigError: An unknown method or setting, or a value that it cannot have.
+    """
     if not isinstance(values, Mapping) or "name" not in values:
         raise ConfigError(f"method must be a group of settings with a name, got {values!r}")
     name = values["name"]

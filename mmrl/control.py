@@ -20,6 +20,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import Tensor
 
+from mmrl.classification_config import ClassificationConfig
 from mmrl.config import ConfigError, EnvConfig, FaultsConfig, TrainConfig
 from mmrl.data import ArrayData, collect
 from mmrl.fit import FitResult, OnStep, fit
@@ -290,7 +291,7 @@ class EpisodeRewards(BaseCallback):
         self.advance(self.num_timesteps)
 
 
-def device_of(config: TrainConfig) -> str:
+def device_of(config: TrainConfig | ClassificationConfig) -> str:
     """The device that `auto` stands for, else what the settings say."""
     if config.device != "auto":
         return config.device

@@ -1,13 +1,14 @@
 """`python -m mmrl.evaluate run=<folder>`: how well trained agents act while sensors fail.
 
 Every subset of the sensors, and rates at which sensors are missing at random steps; the same start
-states under every condition. Several runs are joined over their seeds.
+states under every condition. Several runs are joined over their seeds, and so are the scores of
+classification runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from mmrl.classification import join_scores
+from mmrl.classification_config import CLASSIFICATION
 from mmrl.command_line import command_line
 from mmrl.config import (
     Composed,
@@ -96,6 +99,9 @@ def work(settings: Composed) -> None:
     command = typed(CommandConfig, plain, "")
     extra = _conditions(command.conditions)
     runs = [RunFolder.open(path) for path in command.run]
+    if any(run.config.get("task") == CLASSIFICATION for run in runs):
+        join(runs, command)
+        return
     configs = [_configured(run, command) for run in runs]
     console = make_console()
     agents = [
@@ -113,6 +119,26 @@ def work(settings: Composed) -> None:
         write_results(configs[0], rows, out, console, writer)
     if command.video:
         film(configs[0], agents[0], out, console)
+    console.print(f"files in {out}: {', '.join(sorted(p.name for p in out.iterdir()))}")
+
+
+def join(runs: Sequence[RunFolder], command: CommandConfig) -> None:
+    """Scores of classification runs, which are complete already, over their seeds.
+
+    Raises:
+        ConfigError: Other settings than the runs were given, or runs that act among them.
+    """
+    if acting := [str(run.path) for run in runs if run.config.get("task") != CLASSIFICATION]:
+        raise ConfigError(f"runs of different tasks cannot be joined; these act: {acting}")
+    plain = CommandConfig(command.run)
+    names = [f.name for f in fields(command)]
+    if given := [name for name in names if getattr(plain, name) != getattr(command, name)]:
+        raise ConfigError(
+            f"{', '.join(given)} mean nothing for classification runs: their scores are joined as "
+            "they are"
+        )
+    console = make_console()
+    out = join_scores(runs, console)
     console.print(f"files in {out}: {', '.join(sorted(p.name for p in out.iterdir()))}")
 
 
@@ -242,7 +268,11 @@ def film(config: TrainConfig, agent: Agent, out: Path, console: Console) -> None
     agent.reset()
     frames: list[NDArray[np.uint8]] = []
     for _ in range(steps):
-        frame = failing.render()
+        try:
+            frame = failing.render()
+        except Exception as error:  # graphics libraries have no common type of error
+            console.print(f"note: no video, {config.env.id} could not be rendered: {error}")
+            return
         if not isinstance(frame, np.ndarray):
             console.print(f"note: no video, {config.env.id} renders no frames")
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import rc_context
@@ -32,11 +33,31 @@ _STYLE = {
 }
 
 
+@dataclass(frozen=True)
+class Words:
+    """What `robustness_figure` writes at its axes.
+
+    Args:
+        score: What is measured.
+        subsets: What the left panel compares.
+        subsets_title: Above it.
+        rates: What the right panel varies.
+        rates_title: Above it.
+    """
+
+    score: str = f"{REWARD} (higher is better)"
+    subsets: str = "working sensors"
+    subsets_title: str = "some sensors never work"
+    rates: str = "steps at which a sensor is missing (%)"
+    rates_title: str = "every sensor fails at random"
+
+
 def robustness_figure(
     summaries: Sequence[Summary],
     *,
     title: str,
     reference: Mapping[str, float] | None = None,
+    words: Words | None = None,
 ) -> Figure:
     """Reward for every subset of sensors, and against the rate at which sensors fail at random.
 
@@ -45,7 +66,9 @@ def robustness_figure(
         title: Above the plot.
         reference: Mean reward per step of known policies by name, drawn as lines where they are
             near the results and named in the margin where they are not.
+        words: What the axes say; those of control where None.
     """
+    words = words or Words()
     subsets = [s for s in summaries if s.condition != BERNOULLI]
     rates = [s for s in summaries if s.condition == BERNOULLI]
     agents = list(dict.fromkeys(s.agent for s in summaries))
@@ -56,11 +79,11 @@ def robustness_figure(
             for index, agent in enumerate(agents):
                 own = [s for s in part if s.agent == agent]
                 if part is rates:
-                    _draw_rates(axis, own, index)
+                    _draw_rates(axis, own, index, words)
                 else:
-                    _draw_subsets(axis, own, index, len(agents))
+                    _draw_subsets(axis, own, index, len(agents), words)
         _share_limits(axes, summaries, reference or {})
-        axes[0].set_ylabel(f"{REWARD} (higher is better)")
+        axes[0].set_ylabel(words.score)
         if len(agents) > 1:
             handles, labels = axes[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=len(agents))
@@ -127,7 +150,9 @@ def _figure(panels: int, widths: Sequence[float] | None = None) -> tuple[Figure,
     return figure, list(axes[0])
 
 
-def _draw_subsets(axis: Axes, part: Sequence[Summary], index: int, agents: int) -> None:
+def _draw_subsets(
+    axis: Axes, part: Sequence[Summary], index: int, agents: int, words: Words
+) -> None:
     place = np.arange(len(part)) + (index - (agents - 1) / 2) * min(0.22, 0.7 / agents)
     mean, low, high = _values(part)
     colour = COLOURS[index % len(COLOURS)]
@@ -143,18 +168,19 @@ def _draw_subsets(axis: Axes, part: Sequence[Summary], index: int, agents: int) 
         label=part[0].agent if part else None,
     )
     if agents == 1:
-        for x, y in zip(place, mean, strict=True):
+        for x, y, bottom in zip(place, mean, low, strict=True):
+            # Below the interval: reference lines of good policies run close above.
             text = axis.annotate(
-                f"{y:.2f}", (float(x), float(y)), xytext=(9, 0), textcoords="offset points"
+                f"{y:.2f}", (float(x), float(bottom)), xytext=(0, -6), textcoords="offset points"
             )
-            text.set_verticalalignment("center")
+            text.set(verticalalignment="top", horizontalalignment="center")
     axis.set_xticks(np.arange(len(part)), [s.condition.replace("+", " +\n") for s in part])
     axis.set_xlim(-0.6, len(part) - 0.4)
     axis.grid(visible=False, axis="x")
-    axis.set(xlabel="working sensors", title="some sensors never work")
+    axis.set(xlabel=words.subsets, title=words.subsets_title)
 
 
-def _draw_rates(axis: Axes, part: Sequence[Summary], index: int) -> None:
+def _draw_rates(axis: Axes, part: Sequence[Summary], index: int, words: Words) -> None:
     part = sorted(part, key=lambda s: s.rate)
     rate = np.array([100 * s.rate for s in part])
     mean, low, high = _values(part)
@@ -169,7 +195,7 @@ def _draw_rates(axis: Axes, part: Sequence[Summary], index: int) -> None:
         linewidth=1.8,
         label=part[0].agent if part else None,
     )
-    axis.set(xlabel="steps at which a sensor is missing (%)", title="every sensor fails at random")
+    axis.set(xlabel=words.rates, title=words.rates_title)
 
 
 def _draw_losses(axis: Axes, losses: Mapping[str, NDArray[np.float64]]) -> None:

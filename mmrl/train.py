@@ -1,6 +1,7 @@
 """`python -m mmrl.train`: collect, pretrain, train, evaluate; everything lands in one folder.
 
 python -m mmrl.train                        the default experiment
+python -m mmrl.train task=classification    data with labels instead of an environment
 python -m mmrl.train --help                 settings, groups, examples
 python -m mmrl.train resume=outputs/latest  continue what was interrupted
 """
@@ -8,9 +9,10 @@ python -m mmrl.train resume=outputs/latest  continue what was interrupted
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,12 @@ from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl import checkpoint
+from mmrl.classification import assist_classification, check_classification, classify
+from mmrl.classification_config import (
+    CLASSIFICATION,
+    ClassificationConfig,
+    classification_from_mapping,
+)
 from mmrl.command_line import command_line, refuse_other_settings
 from mmrl.comparison import compare
 from mmrl.config import Composed, ConfigError, TrainConfig, from_mapping, to_plain
@@ -40,6 +48,10 @@ DATA, TEST_DATA = "data.npz", "test_data.npz"
 LOSSES, REWARDS = "pretraining.csv", "training.csv"
 STATE = "fit.pt"
 
+DEFAULT = "default"
+
+Work = Callable[[RunFolder, Console], None]
+
 
 def main() -> None:
     """The command."""
@@ -55,24 +67,36 @@ def work(settings: Composed) -> None:
         return
     console = make_console()
     if resume is None:
-        config = from_mapping(given)
-        check_environment(config)
-        run = RunFolder.create(_new_path(config), given)
+        path, do = prepare(given)
+        run = RunFolder.create(path, given)
     else:
         run = RunFolder.open(resume)
         refuse_other_settings(run.config, given)
-        config = from_mapping(run.config)
-        check_environment(config)
+        _, do = prepare(run.config)
         finished = ", ".join(run.stages)
         console.print(f"continuing {run.path}; finished: {finished or 'no stage yet'}")
     if note := run.point_latest(run.path.parent / "latest"):
         console.print(f"note: {note}")
     console.print(f"run folder: {run.path}")
-    if config.comparison.variants:
-        compare(config, run, console, train)
-    else:
-        train(config, run, console)
+    do(run, console)
     console.print(f"files in {run.path}: {', '.join(run.files())}")
+
+
+def prepare(content: Mapping[str, Any]) -> tuple[Path, Work]:
+    """Checks settings, and returns a folder for a new run of them and what is to be done in it.
+
+    Raises:
+        ConfigError: They are wrong, or do not fit the environment or the data.
+    """
+    if content.get("task") == CLASSIFICATION:
+        settings = classification_from_mapping(content)
+        work = partial(classify, settings, check_classification(settings))
+        return _new_path(settings, f"{settings.label}-{settings.data.name}"), work
+    config = from_mapping(content)
+    check_environment(config)
+    if config.comparison.variants:
+        return _new_path(config), partial(compare, config, train=train)
+    return _new_path(config), partial(train, config)
 
 
 def other_rank() -> bool:
@@ -83,7 +107,11 @@ def other_rank() -> bool:
 def assist(given: dict[str, Any], resume: str | None) -> None:
     """The pretraining as a rank other than the first; it makes the same data and writes nothing."""
     run = None if resume is None else RunFolder.open(resume)
-    config = from_mapping(given if run is None else run.config)
+    content = given if run is None else run.config
+    if content.get("task") == CLASSIFICATION:
+        assist_classification(classification_from_mapping(content), run)
+        return
+    config = from_mapping(content)
     if config.method_settings is None or (run is not None and run.finished("pretrain")):
         return
     if config.comparison.variants:
@@ -198,9 +226,11 @@ def evaluate_stage(
         run.add_metrics(evaluate={"mean_reward_per_step": means})
 
 
-def _new_path(config: TrainConfig) -> Path:
+def _new_path(config: TrainConfig | ClassificationConfig, name: str | None = None) -> Path:
     time = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-    return Path(config.outputs) / f"{time}-{config.experiment}-seed{config.seed}"
+    if name is None or config.experiment != DEFAULT:
+        name = config.experiment
+    return Path(config.outputs) / f"{time}-{name}-seed{config.seed}"
 
 
 def _numbers(values: list[float]) -> str:

@@ -97,7 +97,8 @@ class Rule:
     def _check_rates(self) -> None:
         rates = self.rate if isinstance(self.rate, Mapping) else {"": self.rate or 0.0}
         if bad := {name: rate for name, rate in rates.items() if not 0 <= rate < 1}:
-            raise ValueError(f"a missing rate must be at least 0 and below 1, got {bad}")
+            found = bad.get("", bad)
+            raise ValueError(f"a missing rate must be at least 0 and below 1, got {found}")
         if isinstance(self.rate, Mapping):
             if self.pattern != "bernoulli" or self.definition == OVERALL or self.channels:
                 raise ValueError(

@@ -22,7 +22,15 @@ LAYERS = (
     ("mmrl.run_folder",),
     ("mmrl.nn", "mmrl.losses"),
     ("mmrl.methods", "mmrl.checkpoint"),
-    ("mmrl.data", "mmrl.fit", "mmrl.metrics", "mmrl.plots", "mmrl.report", "mmrl.testing"),
+    (
+        "mmrl.data",
+        "mmrl.fit",
+        "mmrl.metrics",
+        "mmrl.plots",
+        "mmrl.report",
+        "mmrl.score_report",
+        "mmrl.testing",
+    ),
     ("mmrl_agents",),
 )
 ENTRY_POINTS = (

@@ -1,0 +1,495 @@
+"""The classification task: what is missing is drawn, a method is trained, and scored by subset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from mmrl import checkpoint
+from mmrl.classification_config import ClassificationConfig
+from mmrl.config import ConfigError
+from mmrl.control import FITTING, device_of, stream
+from mmrl.data import ArrayData
+from mmrl.data.dataset import DataError, DataSet
+from mmrl.data.missingness import Rule
+from mmrl.data.protocol import Drawn
+from mmrl.data.sets import load
+from mmrl.files import write_atomically
+from mmrl.fit import FitConfig, FitResult, OnStep, Validate, fit
+from mmrl.methods import METHODS, Method, Supervised
+from mmrl.methods.downstream import Downstream
+from mmrl.metrics.scores import subset_scores
+from mmrl.plots import Words, robustness_figure, to_pixels, to_png
+from mmrl.progress import Advance, Curve, progress_bar
+from mmrl.run_folder import RunFolder, json_text
+from mmrl.score_report import (
+    LOWER_IS_BETTER,
+    SCORES,
+    ScoreRow,
+    main_metric,
+    plotted,
+    read_scores,
+    score_table,
+    summarise,
+    to_csv,
+    to_json,
+)
+
+CLASSIFIER = 5
+"""Random stream of a run's seed for the classifier on a frozen representation, see `control`."""
+TASKS = {"classes": "classification", "numbers": "regression"}
+"""What a method is told about the targets of a data set."""
+PRETRAINED, ENCODER = "pretrained", "encoder"
+LOSSES, VALIDATION = "fitting.csv", "validation.csv"
+STATE = "fit.pt"
+WORDS = {
+    "subsets": "modalities that are there",
+    "subsets_title": "some modalities are never there",
+    "rates": "missing rate in the test (%)",
+    "rates_title": "modalities are missing at random",
+}
+
+Masks = dict[float, Drawn]
+"""What is missing, by the missing rate of the test; 0 is the test as it is."""
+
+
+def check_classification(config: ClassificationConfig) -> DataSet:
+    """Loads the data and tries what a run needs, to refuse bad settings before any work.
+
+    Raises:
+        ConfigError: The data cannot be loaded, rules do not fit them, or the method cannot learn
+            from what they leave.
+    """
+    try:
+        options = config.data.options
+        data = load(config.data.name, config.data.path, **options)
+    except (DataError, TypeError, ImportError) as error:
+        raise ConfigError(f"data: {error}") from error
+    if data.task not in TASKS:
+        raise ConfigError(
+            f"data: {data.name} has {data.task} (several per sample); methods learn "
+            f"{' or '.join(TASKS)}"
+        )
+    try:
+        train = draw_masks(config, data)[0.0].apply(data).train
+    except ValueError as error:
+        raise ConfigError(f"missing: {error}") from error
+    try:
+        METHODS[config.method](data.modalities, settings_for(config, data))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"method: {error}") from error
+    _check_enough(config, train)
+    return data
+
+
+def _check_enough(config: ClassificationConfig, train: ArrayData) -> None:
+    parts = [("fit", config.fit)]
+    usable, which = len(train), "samples"
+    if not config.is_supervised:
+        usable, which = int(train.available.all(axis=1).sum()), "complete samples"
+        parts += [("pretrain", config.pretrain)]
+    for name, settings in parts:
+        if usable < settings.batch_size:
+            raise ConfigError(
+                f"{config.method} learns from {which}, of which missing.train leaves {usable} of "
+                f"{len(train)}: fewer than {name}.batch_size={settings.batch_size}"
+            )
+
+
+def settings_for(config: ClassificationConfig, data: DataSet) -> Any:
+    """The method's settings for these data."""
+    return config.settings_for(data.outputs, TASKS[data.task])
+
+
+def draw_masks(config: ClassificationConfig, data: DataSet) -> Masks:
+    """Draws what is missing: a function of the data, the rules and the seed alone.
+
+    Raises:
+        ValueError: Rules that do not fit the data.
+    """
+    masks = {0.0: config.protocol(None).draw(data)}
+    for spec in config.missing.tests:
+        protocol = config.protocol(spec)
+        drawn = protocol.draw(data)
+        masks[nominal_rate(protocol.test, drawn, "test")] = drawn
+    return masks
+
+
+def nominal_rate(rules: Sequence[Rule], drawn: Drawn, split: str) -> float:
+    """The rate of the one rule that there is, else the realised share of all slots."""
+    if not rules:
+        return 0.0
+    if len(rules) == 1 and isinstance(rules[0].rate, int | float):
+        return float(rules[0].rate)
+    return float(drawn.realised[split]["overall"])
+
+
+def classify(config: ClassificationConfig, data: DataSet, run: RunFolder, console: Console) -> None:
+    """All stages that are not finished yet."""
+    with SummaryWriter(str(run.path / "tb")) as writer:
+        masks = data_stage(config, data, run, console)
+        masked = masks[0.0].apply(data)
+        if not config.is_supervised:
+            pretrain_stage(config, masked, run, console, writer)
+        fit_stage(config, masked, run, console, writer)
+        score_stage(config, data, masks, run, console, writer)
+
+
+def assist_classification(config: ClassificationConfig, run: RunFolder | None) -> None:
+    """The training as a rank other than the first; it draws the same masks and writes nothing."""
+    if run is not None and run.finished("fit"):
+        return
+    data = check_classification(config)
+    masked = draw_masks(config, data)[0.0].apply(data)
+    encoder = None
+    if not config.is_supervised:
+        if run is not None and run.finished("pretrain"):
+            encoder = checkpoint.load(run.path, PRETRAINED)
+        else:
+            state = None if run is None else run.scratch("pretrain") / STATE
+            encoder, _ = pretrain_encoder(config, masked, state, lambda _, __: None)
+    state = None if run is None else run.scratch("fit") / STATE
+    fit_method(config, masked, encoder, state, lambda _, __: None, lambda _, __: None)
+
+
+def data_stage(
+    config: ClassificationConfig, data: DataSet, run: RunFolder, console: Console
+) -> Masks:
+    """Which modalities are missing in which samples; the same for every method."""
+    if run.finished("data"):
+        try:
+            names = run.metrics()["masks"]
+            return {float(rate): Drawn.load(run.path / name) for rate, name in names.items()}
+        except DataError as error:
+            raise ConfigError(str(error)) from error
+    masks = draw_masks(config, data)
+    names = {rate: f"missing/test-{rate:g}" for rate in masks}
+    files = tuple(name + suffix for name in names.values() for suffix in (".npz", ".yaml"))
+    with run.stage("data", files):
+        for rate, drawn in masks.items():
+            drawn.save(run.path / names[rate])
+        realised = masks[0.0].realised
+        facts = {
+            "samples": {split: len(mask) for split, mask in masks[0.0].masks.items()},
+            "modalities": {m.name: list(m.shape) for m in data.modalities},
+            "targets": {"task": data.task, "outputs": data.outputs},
+            "realised": {"train": realised["train"], "valid": realised["valid"]},
+        }
+        run.add_metrics(data=facts, masks={f"{rate:g}": name for rate, name in names.items()})
+    sizes = " / ".join(str(len(mask)) for mask in masks[0.0].masks.values())
+    shares = realised["train"]["per_modality"]
+    gone = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share)
+    console.print(
+        f"{data.name}: {sizes} samples (train / valid / test); "
+        f"missing in training: {gone or 'nothing'}"
+    )
+    return masks
+
+
+def pretrain_stage(
+    config: ClassificationConfig,
+    data: DataSet,
+    run: RunFolder,
+    console: Console,
+    writer: SummaryWriter,
+) -> None:
+    """A representation without labels, from the complete samples."""
+    if run.finished("pretrain"):
+        return
+    files = tuple(f"{PRETRAINED}.{suffix}" for suffix in ("safetensors", "yaml"))
+    total = config.pretrain.total_steps(len(complete_samples(data.train)))
+    with run.stage("pretrain", files) as scratch:
+        with progress_bar(console, "pretrain", total, "steps") as advance:
+            on_step = _report("pretrain", writer, advance)
+            method, result = pretrain_encoder(config, data, scratch / STATE, on_step)
+        checkpoint.save(method, run.path, PRETRAINED)
+        run.add_metrics(pretrain={"steps": result.steps, **result.losses})
+
+
+def fit_stage(
+    config: ClassificationConfig,
+    data: DataSet,
+    run: RunFolder,
+    console: Console,
+    writer: SummaryWriter,
+) -> None:
+    """The method on the labels, or a classifier on the frozen representation."""
+    if run.finished("fit"):
+        return
+    files = (f"{ENCODER}.safetensors", f"{ENCODER}.yaml", LOSSES, VALIDATION)
+    with run.stage("fit", files) as scratch:
+        encoder = None if config.is_supervised else checkpoint.load(run.path, PRETRAINED)
+        train = data.train if encoder is None else complete_samples(data.train)
+        losses = Curve(scratch / LOSSES, "step")
+        validation = Curve(scratch / VALIDATION, "step")
+        total = config.fit.total_steps(len(train))
+        with progress_bar(console, "fit", total, "steps") as advance:
+            report = _report("fit", writer, advance)
+
+            def on_step(step: int, terms: Mapping[str, float]) -> None:
+                losses.add({"step": step, "loss": terms["loss"]})
+                report(step, terms)
+
+            def on_score(step: int, scores: Mapping[str, float]) -> None:
+                validation.add({"step": step, **scores})
+                for name, value in scores.items():
+                    writer.add_scalar(f"valid/{name}", value, step)
+
+            method, result = fit_method(config, data, encoder, scratch / STATE, on_step, on_score)
+        run.write_text(LOSSES, losses.text())
+        run.write_text(VALIDATION, validation.text())
+        checkpoint.save(method, run.path, ENCODER)
+        facts = {"steps": result.steps, "best_step": result.best_step, **result.losses}
+        run.add_metrics(fit=facts)
+        console.print(f"  best in validation after {result.best_step} of {result.steps} steps")
+    if encoder is not None:
+        run.discard("pretrain", *(f"{PRETRAINED}.{s}" for s in ("safetensors", "yaml")))
+
+
+def score_stage(
+    config: ClassificationConfig,
+    data: DataSet,
+    masks: Masks,
+    run: RunFolder,
+    console: Console,
+    writer: SummaryWriter,
+) -> None:
+    """Every subset of the modalities, and every missing rate of the test."""
+    if run.finished("score"):
+        return
+    with run.stage("score", ("scores.csv", SCORES, "scores.png")):
+        method = checkpoint.load(run.path, ENCODER, device_of(config))
+        assert isinstance(method, Supervised)
+        with progress_bar(console, "score", len(masks), "rates") as advance:
+            rows = score(config, method, data, masks, advance)
+        write_scores(rows, run.path, console, writer, f"seed {config.seed}")
+        metric = main_metric(row.metric for row in rows)
+        found = {f"{r.subset}@{r.test_rate:g}": r.value for r in rows if r.metric == metric}
+        run.add_metrics(score={metric: found})
+
+
+def pretrain_encoder(
+    config: ClassificationConfig, data: DataSet, state: Path | None, on_step: OnStep
+) -> tuple[Method, FitResult]:
+    """Trains a method that learns without labels, from where an earlier attempt stopped.
+
+    Args:
+        config: Of the run.
+        data: Under its masks.
+        state: File of the resumable state.
+        on_step: Called after every step.
+    """
+    seed = stream(config.seed, FITTING)
+    torch.manual_seed(seed)
+    method = METHODS[config.method](data.modalities, config.method_settings)
+    train = complete_samples(data.train)
+    return method, _fit(method, train, config.pretrain, seed, state, on_step)
+
+
+def fit_method(
+    config: ClassificationConfig,
+    data: DataSet,
+    encoder: Method | None,
+    state: Path | None,
+    on_step: OnStep,
+    on_score: OnStep,
+) -> tuple[Supervised, FitResult]:
+    """Trains what predicts, from where an earlier attempt stopped.
+
+    Args:
+        config: Of the run.
+        data: Under its masks.
+        encoder: A frozen representation for a classifier; None where the method is supervised.
+        state: File of the resumable state.
+        on_step: Called after every step.
+        on_score: Called with the scores of every validation.
+    """
+    seed = stream(config.seed, FITTING if encoder is None else CLASSIFIER)
+    torch.manual_seed(seed)
+    made: Method
+    if encoder is None:
+        made = METHODS[config.method](data.modalities, settings_for(config, data))
+    else:
+        hidden, task = config.classifier.hidden, TASKS[data.task]
+        made = Downstream.on(encoder, outputs=data.outputs, task=task, hidden=hidden)
+    assert isinstance(made, Supervised)
+    method = made
+
+    def validate(step: int) -> float:
+        scores = valid_scores(method, data)
+        on_score(step, scores)
+        metric = main_metric(scores)
+        return -scores[metric] if metric in LOWER_IS_BETTER else scores[metric]
+
+    train = data.train if encoder is None else complete_samples(data.train)
+    first = config.preparing_steps + 1 if config.preparing_steps else 0
+    return method, _fit(method, train, config.fit, seed, state, on_step, validate, first)
+
+
+def valid_scores(method: Supervised, data: DataSet) -> dict[str, float]:
+    """Scores of the validation samples by whatever is available of each."""
+    device = next(method.parameters()).device
+    found = subset_scores(
+        method.predict,
+        data.valid,
+        names=data.target_names,
+        only=[method.names],
+        device=device,
+    )
+    return {score.metric: score.value for score in found}
+
+
+def score(
+    config: ClassificationConfig,
+    method: Supervised,
+    data: DataSet,
+    masks: Masks,
+    advance: Advance = lambda _: None,
+) -> list[ScoreRow]:
+    """Scores of the test: every subset of the modalities, and the whole at every missing rate.
+
+    Args:
+        config: Of the run.
+        method: What predicts.
+        data: As loaded, without masks.
+        masks: What is missing at each rate.
+        advance: Called with the number of rates done.
+    """
+    train_rate = nominal_rate(config.protocol(None).train, masks[0.0], "train")
+    rows = []
+    for done, (rate, drawn) in enumerate(sorted(masks.items()), start=1):
+        mask = data.test.available & drawn.masks["test"]
+        test = ArrayData(data.test.values, data.modalities, mask, data.test.target)
+        only = None if rate == 0 else [method.names]
+        found = subset_scores(
+            method.predict, test, names=data.target_names, only=only, device=device_of(config)
+        )
+        rows += [
+            ScoreRow(
+                method=config.label,
+                data=data.name,
+                subset=score.subset,
+                train_rate=train_rate,
+                test_rate=rate,
+                seed=config.seed,
+                metric=score.metric,
+                value=score.value,
+            )
+            for score in found
+        ]
+        advance(done)
+    return rows
+
+
+def write_scores(
+    rows: Sequence[ScoreRow], out: Path, console: Console, writer: SummaryWriter, what: str
+) -> None:
+    """Table, CSV, JSON, plot and TensorBoard's part.
+
+    Args:
+        rows: Of one run or several.
+        out: Folder for the files.
+        console: Takes the table.
+        writer: Takes scalars and the plot.
+        what: For the title: which seeds.
+    """
+    summaries = summarise(rows)
+    metric = main_metric(s.metric for s in summaries)
+    methods = dict.fromkeys(s.method for s in summaries)
+    rates = sorted({s.train_rate for s in summaries})
+    shown = ", ".join(f"{rate:.0%}" for rate in rates)
+    title = f"{', '.join(methods)} on {rows[0].data}, {what}, {shown} missing in training"
+    better = "lower" if metric in LOWER_IS_BETTER else "higher"
+    words = Words(score=f"{metric} in the test ({better} is better)", **WORDS)
+    figure = robustness_figure(plotted(summaries, metric), title=title, words=words)
+    write_atomically(out / "scores.csv", to_csv(rows).encode())
+    write_atomically(out / SCORES, json_text(to_json(rows, summaries)).encode())
+    write_atomically(out / "scores.png", to_png(figure))
+    several = len({(s.method, s.train_rate) for s in summaries}) > 1
+    for s in summaries:
+        owner = f"{s.method}@{s.train_rate:g}/" * several
+        name = f"test/{owner}{s.subset}/{s.metric}"
+        writer.add_scalar(name, s.mean, round(100 * s.test_rate))
+    writer.add_image("scores", to_pixels(figure), dataformats="HWC")
+    console.print(score_table(summaries, title=title))
+
+
+def join_scores(runs: Sequence[RunFolder], console: Console) -> Path:
+    """Joins the scores of several runs over their seeds into a new subfolder of the first.
+
+    Args:
+        runs: Of one data set; methods and missing rates may differ.
+        console: Takes the table.
+
+    Raises:
+        ConfigError: The runs are of several data sets, or two are of the same seed and label.
+        RunFolderError: A run has no scores yet.
+    """
+    rows = [row for run in runs for row in read_scores(run.path / SCORES)]
+    if len(names := sorted({row.data for row in rows})) > 1:
+        raise ConfigError(f"scores on several data sets cannot be joined: {', '.join(names)}")
+    try:
+        summarise(rows)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    out = runs[0].new_subfolder("evaluation")
+    seeds = len({row.seed for row in rows})
+    with SummaryWriter(str(out / "tb")) as writer:
+        write_scores(rows, out, console, writer, f"{seeds} seed{'s' * (seeds > 1)}")
+    return out
+
+
+def complete_samples(data: ArrayData) -> ArrayData:
+    """The samples that lack nothing."""
+    return data.subset(np.flatnonzero(data.available.all(axis=1)))
+
+
+def _fit(
+    method: Method,
+    train: ArrayData,
+    config: FitConfig,
+    seed: int,
+    state: Path | None,
+    on_step: OnStep,
+    validate: Validate | None = None,
+    first: int = 0,
+) -> FitResult:
+    with _refusing(method):
+        return fit(
+            method,
+            train,
+            config,
+            seed=seed % 2**31,
+            state=state,
+            on_step=on_step,
+            validate=validate,
+            validate_from=first,
+        )
+
+
+@contextmanager
+def _refusing(method: Method) -> Iterator[None]:
+    """What a method cannot learn from is the settings' fault, not the program's."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{method.name} cannot be trained like this: {error}") from error
+
+
+def _report(stage: str, writer: SummaryWriter, advance: Advance) -> OnStep:
+    """Every tenth step to TensorBoard, every step to the bar."""
+
+    def on_step(step: int, terms: Mapping[str, float]) -> None:
+        if step % 10 == 0:
+            for name, value in terms.items():
+                writer.add_scalar(f"{stage}/{name}", value, step)
+        advance(step)
+
+    return on_step

@@ -1,0 +1,219 @@
+"""What a classification run is configured by; `task=classification` composes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from mmrl.config import ConfigError, RunSettings, read_method, typed
+from mmrl.data.missingness import make_rules
+from mmrl.data.protocol import Protocol
+from mmrl.data.sets import LOADERS
+from mmrl.fit import FitConfig
+from mmrl.methods import METHODS, Supervised
+from mmrl.methods.dicmor import DiCMoRConfig
+from mmrl.methods.method import MethodConfig
+from mmrl.methods.smil import SMILConfig
+
+CLASSIFICATION = "classification"
+DECIDED_BY_DATA = ("outputs", "task")
+RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which data set.
+
+    Args:
+        name: One of `mmrl.data.sets.LOADERS`.
+        path: Of its files, where it is not shipped.
+        options: Of its loader.
+        missing: The rule that a missing rate alone is of, without its rate.
+        rates: For `missing.test` to refer to.
+    """
+
+    name: str
+    path: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, Any] = field(default_factory=lambda: {"pattern": "bernoulli"})
+    rates: tuple[float, ...] = RATES
+
+    def __post_init__(self) -> None:
+        if self.name not in LOADERS:
+            raise ValueError(f"unknown data set {self.name!r}; known: {', '.join(LOADERS)}")
+
+
+@dataclass(frozen=True)
+class MissingConfig:
+    """Which modalities are missing; see `mmrl.data.missingness.make_rules` for rules.
+
+    Args:
+        train: In training: None, a rate of the data's own rule, a rule, or a list of rules.
+        valid: In validation, the same.
+        test: In the test, the same, or several rates; beside them every subset of the modalities
+            is scored.
+    """
+
+    train: Any = None
+    valid: Any = None
+    test: Any = RATES
+
+    def __post_init__(self) -> None:
+        for name in ("train", "valid", "test"):
+            value = getattr(self, name)
+            parts = value if isinstance(value, list | tuple) else [value]
+            rates = name == "test" and all(_is_rate(part) for part in parts)
+            rules = all(isinstance(part, Mapping) for part in parts)
+            if not (value is None or _is_rate(value) or rates or rules):
+                several = ", several rates" if name == "test" else ""
+                raise ValueError(
+                    f"{name} must be null, a rate{several}, a rule or a list of rules, got "
+                    f"{value!r}"
+                )
+
+    @property
+    def tests(self) -> tuple[Any, ...]:
+        """The test's conditions one by one, each a rate, a rule or a list of rules."""
+        if self.test is None:
+            return ()
+        if isinstance(self.test, list | tuple) and all(_is_rate(part) for part in self.test):
+            return tuple(self.test)
+        return (self.test,)
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """What predicts from the frozen representation of a method that learns without labels.
+
+    Args:
+        hidden: Widths of its layers.
+    """
+
+    hidden: tuple[int, ...] = (256, 128)
+
+    def __post_init__(self) -> None:
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden must be positive widths, got {list(self.hidden)}")
+
+
+@dataclass(frozen=True)
+class ClassificationConfig:
+    """A run: `python -m mmrl.train task=classification`.
+
+    Args:
+        data: The data set.
+        missing: Which of its modalities are missing.
+        fit: How a supervised method is trained, or the classifier.
+        pretrain: How a method that learns without labels is trained before.
+        classifier: What then predicts.
+        method: Name of the method.
+        method_settings: Its settings; outputs and task are the data's.
+        task: `classification`, also where the targets are numbers.
+        experiment: See `TrainConfig`, as for the next five.
+        label: See there.
+        seed: See there; also of what is missing.
+        device: See there.
+        outputs: See there.
+    """
+
+    data: DataConfig
+    missing: MissingConfig
+    fit: FitConfig
+    pretrain: FitConfig
+    classifier: ClassifierConfig
+    method: str
+    method_settings: MethodConfig
+    task: str = CLASSIFICATION
+    experiment: str = "default"
+    label: str = "method"
+    seed: int = 0
+    device: str = "auto"
+    outputs: str = "outputs"
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+        preparing = self.preparing_steps
+        if self.fit.steps is not None and preparing and self.fit.steps <= preparing:
+            raise ValueError(
+                f"method.pretrain_steps={preparing} leaves nothing of fit.steps={self.fit.steps}"
+            )
+        for split, spec in (("train", self.missing.train), ("valid", self.missing.valid)):
+            self._check_rules(split, spec)
+        for spec in self.missing.tests:
+            self._check_rules("test", spec)
+
+    def _check_rules(self, split: str, spec: Any) -> None:
+        try:
+            make_rules(spec, self.data.missing)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"missing.{split}: {error}") from error
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether the method learns from labels itself."""
+        return issubclass(METHODS[self.method], Supervised)
+
+    @property
+    def preparing_steps(self) -> int:
+        """Steps of the method's own preparation, before which no weights are worth keeping."""
+        settings = self.method_settings
+        return settings.pretrain_steps if isinstance(settings, SMILConfig | DiCMoRConfig) else 0
+
+    def protocol(self, test: Any) -> Protocol:
+        """What is missing in training and validation, and in the test under one condition."""
+        return Protocol.make(
+            self.missing.train,
+            test,
+            () if self.missing.valid is None else self.missing.valid,
+            self.seed,
+            self.data.missing,
+        )
+
+    def settings_for(self, outputs: int, task: str) -> MethodConfig:
+        """The method's settings with what the data decide."""
+        if not self.is_supervised:
+            return self.method_settings
+        return replace(self.method_settings, outputs=outputs, task=task)  # type: ignore[call-arg]
+
+
+def classification_from_mapping(content: Mapping[str, Any]) -> ClassificationConfig:
+    """Checks a configuration in plain data and makes frozen dataclasses of it.
+
+    Raises:
+        ConfigError: An unknown setting (the known ones are named), a value of the wrong type or out
+            of range, or a setting that is missing.
+    """
+    plain = dict(content)
+    schemas = {
+        "data": DataConfig,
+        "missing": MissingConfig,
+        "fit": FitConfig,
+        "pretrain": FitConfig,
+        "classifier": ClassifierConfig,
+    }
+    parts: dict[str, Any] = {
+        name: typed(schema, plain.pop(name, None), name) for name, schema in schemas.items()
+    }
+    given = plain.pop("method", None)
+    method, settings = read_method(given)
+    if settings is None or method == "downstream":
+        known = ", ".join(sorted(set(METHODS) - {"downstream"}))
+        raise ConfigError(f"method is {method!r}, and classification wants one of {known}")
+    if wrong := sorted(set(given) & set(DECIDED_BY_DATA)):
+        raise ConfigError(f"method.{wrong[0]} is not set: it is what the data have")
+    rest = typed(RunSettings, plain, "")
+    try:
+        return ClassificationConfig(
+            **parts,
+            method=method,
+            method_settings=settings,
+            **{f.name: getattr(rest, f.name) for f in fields(rest)},
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

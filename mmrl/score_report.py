@@ -1,0 +1,234 @@
+"""Scores of classification and regression: rows for files, summaries over seeds, and the table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from mmrl.report import BERNOULLI, Summary
+from mmrl.run_folder import RunFolderError
+
+SCORES = "scores.json"
+"""File of the rows."""
+METRICS_SHOWN = 4
+BEST_FIRST = ("accuracy", "acc2_nonzero", "mae", "f1_weighted")
+"""The score that is plotted and validated by: the first of these that there is."""
+LOWER_IS_BETTER = ("mae",)
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One score of one method of one seed.
+
+    Args:
+        method: Label of the method.
+        data: Name of the data set.
+        subset: Modalities that could be seen, `image+sound`.
+        train_rate: Missing rate in training.
+        test_rate: Missing rate in the test beside what the subset leaves out.
+        seed: The run's.
+        metric: Name of the score.
+        value: The score.
+    """
+
+    method: str
+    data: str
+    subset: str
+    train_rate: float
+    test_rate: float
+    seed: int
+    metric: str
+    value: float
+
+    @property
+    def condition(self) -> tuple[str, str, str, float, float]:
+        """What rows of several seeds and metrics have in common."""
+        return self.method, self.data, self.subset, self.train_rate, self.test_rate
+
+
+COLUMNS = tuple(f.name for f in fields(ScoreRow))
+
+
+@dataclass(frozen=True)
+class ScoreSummary:
+    """One score of one method over seeds.
+
+    Args:
+        method: As in `ScoreRow`, as for the next five.
+        data: See there.
+        subset: See there.
+        train_rate: See there.
+        test_rate: See there.
+        metric: See there.
+        seeds: How many.
+        mean: Over seeds.
+        std: Over seeds (with n - 1); 0 where there is one.
+    """
+
+    method: str
+    data: str
+    subset: str
+    train_rate: float
+    test_rate: float
+    metric: str
+    seeds: int
+    mean: float
+    std: float
+
+
+def to_csv(rows: Iterable[ScoreRow]) -> str:
+    """Rows as comma-separated values with a header, scores rounded to six digits."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) | {"value": round(row.value, 6)} for row in rows)
+    return buffer.getvalue()
+
+
+def to_json(rows: Sequence[ScoreRow], summaries: Sequence[ScoreSummary]) -> dict[str, object]:
+    """Rows and summaries for JSON; `read_scores` reads them."""
+    return {"rows": [asdict(r) for r in rows], "summaries": [asdict(s) for s in summaries]}
+
+
+def read_scores(path: Path) -> list[ScoreRow]:
+    """Rows of a file that `to_json` made.
+
+    Raises:
+        RunFolderError: There is no such file, or it is damaged.
+    """
+    try:
+        rows = json.loads(path.read_text())["rows"]
+        # JSON has no NaN: a score that is none was written as null.
+        return [ScoreRow(**{**r, "value": _number(r["value"])}) for r in rows]
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path} does not exist: the run was not scored yet") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunFolderError(f"{path} is damaged: {error!r}") from error
+
+
+def summarise(rows: Sequence[ScoreRow]) -> list[ScoreSummary]:
+    """Joins the rows of several seeds, in the order in which conditions first appear.
+
+    Raises:
+        ValueError: A seed occurs twice for the same method, condition and score.
+
+    Example:
+        >>> rows = [
+        ...     ScoreRow("sum", "digits", "image", 0.5, 0.0, s, "accuracy", s / 2) for s in (1, 2)
+        ... ]
+        >>> summarise(rows)[0].mean
+        0.75
+    """
+    groups: dict[tuple[object, ...], list[ScoreRow]] = {}
+    for row in rows:
+        groups.setdefault((*row.condition, row.metric), []).append(row)
+    return [_summary(group) for group in groups.values()]
+
+
+def _summary(rows: Sequence[ScoreRow]) -> ScoreSummary:
+    seeds = [row.seed for row in rows]
+    first = rows[0]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(
+            f"seed {max(seeds, key=seeds.count)} occurs twice for {first.method!r}, "
+            f"{first.subset!r}: give runs that differ in seed, or in label"
+        )
+    values = np.array([row.value for row in rows])
+    std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return ScoreSummary(*first.condition, first.metric, len(rows), float(values.mean()), std)
+
+
+def main_metric(names: Iterable[str]) -> str:
+    """The score that stands for all: the first known one.
+
+    Example:
+        >>> main_metric(["mae", "pearson"])
+        'mae'
+    """
+    known = list(names)
+    return next((name for name in BEST_FIRST if name in known), known[0])
+
+
+def score_table(summaries: Sequence[ScoreSummary], *, title: str) -> Table:
+    """What the terminal shows: a line for each condition, a column for each score.
+
+    Args:
+        summaries: See `summarise`.
+        title: Above the table.
+    """
+    metrics = list(dict.fromkeys(s.metric for s in summaries))[:METRICS_SHOWN]
+    labels = series(summaries)
+    seeds = sorted({s.seeds for s in summaries})
+    over_seeds = seeds[-1] > 1
+    count = " or ".join(map(str, seeds))
+    caption = f"mean ± standard deviation of {count} seeds" if over_seeds else "one seed"
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, collapse_padding=True)
+    several = len(set(labels.values())) > 1
+    for name in ["method"] * several + ["modalities", "missing"]:
+        table.add_column(name, no_wrap=True, justify="right" if name == "missing" else "left")
+    for name in metrics:
+        table.add_column(name, no_wrap=True, justify="right")
+    lines: dict[tuple[str, str, float], dict[str, str]] = {}
+    for s in summaries:
+        spread = f" ± {s.std:.3f}" if over_seeds else ""
+        place = lines.setdefault((labels[s.method, s.train_rate], s.subset, s.test_rate), {})
+        place[s.metric] = f"{s.mean:.3f}{spread}"
+    for (label, subset, rate), cells in lines.items():
+        first = [label] if several else []
+        shown = f"{rate:.0%}" if rate else ""
+        table.add_row(*first, subset, shown, *(cells.get(name, "") for name in metrics))
+    return table
+
+
+def series(summaries: Sequence[ScoreSummary]) -> dict[tuple[str, float], str]:
+    """Names of lines by method and training rate: the rate is named where one method has several.
+
+    The same names stand in tables and plots.
+    """
+    found = dict.fromkeys((s.method, s.train_rate) for s in summaries)
+    methods = [method for method, _ in found]
+    return {
+        (method, rate): method + (f", trained at {rate:.0%}" * (methods.count(method) > 1))
+        for method, rate in found
+    }
+
+
+def plotted(summaries: Sequence[ScoreSummary], metric: str) -> list[Summary]:
+    """One score as what `mmrl.plots.robustness_figure` draws, standard deviations as intervals.
+
+    Rows of the whole at any test rate are the curve, those at rate 0 the subsets.
+    """
+    own = [s for s in summaries if s.metric == metric]
+    labels = series(summaries)
+    longest = max(s.subset.count("+") for s in own)
+    points = [
+        Summary(
+            agent=labels[s.method, s.train_rate],
+            condition=condition,
+            rate=s.test_rate,
+            seeds=s.seeds,
+            episodes=0,
+            mean=s.mean,
+            iqm=s.mean,
+            std=s.std,
+            ci_low=s.mean - s.std,
+            ci_high=s.mean + s.std,
+        )
+        for s in own
+        for condition in [s.subset] * (s.test_rate == 0)
+        + [BERNOULLI] * (s.subset.count("+") == longest)
+    ]
+    has_curve = any(p.rate > 0 for p in points)
+    return [p for p in points if has_curve or p.condition != BERNOULLI]
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

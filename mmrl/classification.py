@@ -135,7 +135,10 @@ def classify(config: ClassificationConfig, data: DataSet, run: RunFolder, consol
     """All stages that are not finished yet."""
     with SummaryWriter(str(run.path / "tb")) as writer:
         masks = data_stage(config, data, run, console)
-        masked = masks[0.0].apply(data)
+        try:
+            masked = masks[0.0].apply(data)
+        except DataError as error:
+            raise ConfigError(f"data: {error}") from error
         if not config.is_supervised:
             pretrain_stage(config, masked, run, console, writer)
         fit_stage(config, masked, run, console, writer)
@@ -402,10 +405,11 @@ def write_scores(
     """
     summaries = summarise(rows)
     metric = main_metric(s.metric for s in summaries)
-    methods = dict.fromkeys(s.method for s in summaries)
+    methods = list(dict.fromkeys(s.method for s in summaries))
     rates = sorted({s.train_rate for s in summaries})
     shown = ", ".join(f"{rate:.0%}" for rate in rates)
-    title = f"{', '.join(methods)} on {rows[0].data}, {what}, {shown} missing in training"
+    whose = f"{methods[0]} on " * (len(methods) == 1)
+    title = f"{whose}{rows[0].data}, {what}, {shown} missing in training"
     better = "lower" if metric in LOWER_IS_BETTER else "higher"
     words = Words(score=f"{metric} in the test ({better} is better)", **WORDS)
     figure = robustness_figure(plotted(summaries, metric), title=title, words=words)

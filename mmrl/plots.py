@@ -102,7 +102,8 @@ def training_figure(
 
     Args:
         pretraining: `step` and the terms of the loss by name, of the same length; may be empty.
-        rewards: `frames` and `reward_per_step` of finished episodes, of the same length.
+        rewards: `frames` and `reward_per_step` of finished episodes, of the same length; may be
+            empty.
         title: Above the plot.
         reference: As in `robustness_figure`.
     """
@@ -111,7 +112,8 @@ def training_figure(
         if pretraining:
             _draw_losses(axes[0], pretraining)
         axis = axes[-1]
-        frames, reward = rewards["frames"], rewards["reward_per_step"]
+        nothing = np.empty(0)  # where no episode was finished
+        frames, reward = rewards.get("frames", nothing), rewards.get("reward_per_step", nothing)
         axis.plot(frames, reward, ".", color=COLOURS[0], alpha=0.35, markersize=4, label="episode")
         smooth = _running_mean(reward, max(1, len(reward) // 20))
         axis.plot(frames, smooth, color=COLOURS[1], linewidth=1.8, label="running mean")

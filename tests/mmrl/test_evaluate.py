@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 from hydra import compose, initialize_config_dir
 
@@ -11,6 +12,7 @@ from mmrl.progress import make_console
 from mmrl.report import ROWS, read_rows
 from mmrl.run_folder import RunFolder, RunFolderError
 from mmrl.train import train
+from mmrl_envs.pendulum import MultimodalPendulumEnv
 
 QUICK = ["episodes=3", "n_envs=3", "rates=[0.3]"]
 
@@ -116,3 +118,18 @@ def test_a_damaged_policy_is_refused(runs: list[RunFolder]) -> None:
             evaluate(f"run={runs[1].path}")
     finally:
         policy.write_bytes(content)
+
+
+def test_an_environment_that_cannot_be_drawn_costs_only_the_video(
+    runs: list[RunFolder], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(self: MultimodalPendulumEnv) -> None:
+        raise gym.error.DependencyNotInstalled("no graphics here")
+
+    monkeypatch.setattr(MultimodalPendulumEnv, "render", broken)
+    folders = set(runs[0].path.glob("evaluation-*"))
+    evaluate(f"run={runs[0].path}", "video=true")
+    (made,) = set(runs[0].path.glob("evaluation-*")) - folders
+    assert (made / "robustness.csv").is_file()
+    assert not list(made.glob("sensors.*"))
+    assert "could not be rendered: no graphics here" in " ".join(capsys.readouterr().out.split())

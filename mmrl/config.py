@@ -217,20 +217,19 @@ def from_mapping(content: Mapping[str, Any]) -> TrainConfig:
             of range, or a setting that is missing.
     """
     plain = dict(content)
-    parts: dict[str, Any] = {
-        name: typed(schema, plain.pop(name, None), name)
-        for name, schema in {
-            "env": EnvConfig,
-            "agent": AgentConfig,
-            "collect": CollectConfig,
-            "fit": FitConfig,
-            "evaluate": EvaluateConfig,
-            "faults": FaultsConfig,
-            "comparison": ComparisonConfig,
-        }.items()
+    schemas = {
+        "env": EnvConfig,
+        "agent": AgentConfig,
+        "collect": CollectConfig,
+        "fit": FitConfig,
+        "evaluate": EvaluateConfig,
+        "faults": FaultsConfig,
+        "comparison": ComparisonConfig,
     }
-    method, settings = read_method(plain.pop("method", None))
+    given = {name: plain.pop(name, None) for name in (*schemas, "method")}
     rest = typed(RunSettings, plain, "")
+    method, settings = read_method(given.pop("method"))
+    parts: dict[str, Any] = {name: typed(schemas[name], given[name], name) for name in given}
     try:
         return TrainConfig(
             **parts,

@@ -226,16 +226,21 @@ def robustness_table(
     over_seeds = any(s.seeds > 1 for s in summaries)
     agents = {s.agent for s in summaries}
     counts = {f"{s.seeds} seeds, " * over_seeds + f"{s.episodes} episodes" for s in summaries}
-    notes = [f"{' or '.join(sorted(counts))} per line", "interval of the IQM" * over_seeds]
+    notes = [
+        "mean reward per step",
+        f"{' or '.join(sorted(counts))} per line",
+        "interval of the IQM" * over_seeds,
+    ]
     notes += [f"{name}: {value:g}" for name, value in (reference or {}).items()]
     table = Table(
         title=title,
         caption="; ".join(n for n in notes if n),
         box=box.SIMPLE_HEAD,
         collapse_padding=True,
+        pad_edge=False,
     )
     names = ["agent"] if len(agents) > 1 else []
-    names += ["sensors", "missing", "reward/step", "interval"]
+    names += ["sensors", "missing", "reward", "interval"]
     names += ["IQM"] if over_seeds else ["std"]
     for name in names:
         text = name in ("agent", "sensors")

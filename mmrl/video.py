@@ -65,11 +65,11 @@ def outages(
     own = names if len(names) > 1 else []
     end = up + len(own) * (up + down)
     everything = [end, end + max(1, down // 4)]
-    starts = {name: up + i * (up + down) for i, name in enumerate(own)}
+    alone = {name: up + i * (up + down) for i, name in enumerate(own)}
     faults: list[dict[str, Any]] = [
         {
             "pattern": "intervals",
-            "intervals": [[starts[name], starts[name] + down]] * (name in starts) + [everything],
+            "intervals": [*([alone[n], alone[n] + down] for n in own if n == name), everything],
             "channels": [name],
         }
         for name in names

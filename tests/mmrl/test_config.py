@@ -94,7 +94,7 @@ def test_stored_settings_are_read_back() -> None:
 def test_settings_of_another_task_are_refused() -> None:
     with pytest.raises(ConfigError, match="task is 'x'; these settings are for 'control'"):
         from_mapping(composed() | {"task": "x"})
-    with pytest.raises(ConfigError, match="unknown setting data, missing, pretrain, classifier"):
+    with pytest.raises(ConfigError, match="unknown setting data, pretrain, missing, classifier"):
         from_mapping(composed("task=classification"))
 
 
@@ -109,7 +109,7 @@ def test_the_paper_is_configured_as_it_is() -> None:
     assert (made.fit.epochs, made.fit.steps, made.fit.schedule) == (500, None, "constant")
     assert (made.collect.restart_every, made.collect.n_envs) == (None, 1)
     assert made.agent.action_rule == "paper"
-    assert made.agent.frames == 150_000
+    assert made.agent.frames == 25_000 + 150_000
     assert made.method_settings is not None
     assert not made.method_settings.standardize
 

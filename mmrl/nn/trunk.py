@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class Trunk(nn.Module):
+class Trunk(nn.Module, ABC):
     """A network with a known number of output features.
 
     Attributes:
@@ -15,6 +17,6 @@ class Trunk(nn.Module):
 
     features: int
 
+    @abstractmethod
     def forward(self, x: Tensor) -> Float[Tensor, "batch features"]:
         """Features of inputs of shape (batch, *modality.shape)."""
-        raise NotImplementedError

@@ -14,8 +14,9 @@ import pytest
 import stable_baselines3.common.env_checker
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import HumanRendering
 
-import mmrl_envs  # noqa: F401  (registers the id)
+from mmrl_envs import SensorDropout
 from mmrl_envs.pendulum import MultimodalPendulumEnv
 
 ID = "mmrl/MultimodalPendulum-v0"
@@ -255,3 +256,15 @@ def test_importing_the_package_loads_neither_torch_nor_opencv() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_window_shows_it_through_human_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    pygame = pytest.importorskip("pygame", reason="the extra `human`")
+    bare = gymnasium.make("mmrl/MultimodalPendulum-v0", render_mode="rgb_array")
+    env: Any = HumanRendering(SensorDropout(bare, [{"pattern": "fixed", "channels": ["sound"]}]))
+    env.reset(seed=0)
+    env.step(np.zeros(1, np.float32))
+    shown = pygame.surfarray.array3d(env.window).transpose(1, 0, 2)
+    assert np.array_equal(shown, env.env.render())
+    env.close()

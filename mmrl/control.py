@@ -29,6 +29,7 @@ from mmrl.metrics.probes import Probe, probe_targets
 from mmrl.modality import Modality
 from mmrl.progress import Advance, Curve
 from mmrl_agents.build import build_agent, training_env
+from mmrl_agents.config import check_actions
 from mmrl_agents.training import train_agent
 from mmrl_agents.vec_env import GymnasiumVecEnv
 from mmrl_envs import VectorSensorDropout
@@ -110,6 +111,7 @@ def check_environment(config: TrainConfig) -> None:
         if config.method_settings is not None:
             METHODS[config.method](modalities, config.method_settings)
         _with_faults(envs, config.faults)
+        check_actions(config.agent.algorithm, envs.single_action_space)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"env {config.env.id!r}: {error}") from error
     finally:

@@ -84,7 +84,7 @@ class Agent:
 
     def act(
         self, observation: Mapping[str, ArrayLike | None], deterministic: bool = True
-    ) -> NDArray[Any]:
+    ) -> NDArray[Any] | np.integer[Any]:
         """Chooses an action.
 
         Args:
@@ -95,7 +95,7 @@ class Agent:
             deterministic: Whether the most likely action is taken, or one is drawn.
 
         Returns:
-            The action, in the shape of the action space.
+            The action, in the shape of the action space; a number where actions are discrete.
 
         Raises:
             ValueError: An unknown sensor, or values of the wrong shape or range.
@@ -116,7 +116,7 @@ class Agent:
         first = np.array([self._first])
         self._first = False
         self.acting.memory.deterministic = deterministic
-        action: NDArray[Any] = self.acting.act(batch, first)[0]
+        action: NDArray[Any] | np.integer[Any] = self.acting.act(batch, first)[0]
         return action
 
     def _announced(self, mask: ArrayLike | None) -> NDArray[np.bool_]:

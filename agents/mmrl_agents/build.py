@@ -22,6 +22,7 @@ from mmrl_agents.config import (
     ALGORITHMS,
     AgentConfig,
     algorithm_class,
+    check_actions,
     constructor_arguments,
     policy_class,
 )
@@ -39,7 +40,7 @@ __all__ = [
     "training_env",
 ]
 
-TARGETS = (("actor", "actor_target"), ("critic", "critic_target"))
+TARGETS = (("actor", "actor_target"), ("critic", "critic_target"), ("q_net", "q_net_target"))
 
 
 class HoldThenFall:
@@ -125,7 +126,8 @@ def build_agent(
 
     Raises:
         ValueError: A checkpoint without `finetune` or the other way round, a number of environments
-            other than `config.n_envs`, or values that the algorithm refuses.
+            other than `config.n_envs`, actions that the algorithm cannot choose, or values that it
+            refuses.
     """
     if config.finetune != (checkpoint is not None):
         raise ValueError(
@@ -134,6 +136,7 @@ def build_agent(
         )
     if venv.num_envs != config.n_envs:
         raise ValueError(f"{venv.num_envs} environments, but n_envs={config.n_envs} in the config")
+    check_actions(config.algorithm, venv.action_space)
     algorithm = algorithm_class(config.algorithm)
     arguments: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
+from gymnasium import spaces
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
@@ -20,11 +20,15 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     "ddpg": DDPG,
     "td3": TD3,
     "sac": SAC,
+    "dqn": DQN,
     "ppo": PPO,
     "a2c": A2C,
 }
 RECURRENT = "recurrent_ppo"
 """In the extra `contrib`, imported on use."""
+
+CONTINUOUS, DISCRETE = ("ddpg", "td3", "sac"), ("dqn",)
+"""Algorithms whose actions are a Box, and those whose actions are Discrete; others take both."""
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -38,6 +42,7 @@ ACTION_RULES = ("scaled", "paper")
 INITIALIZATIONS = ("default", "xavier_uniform")
 SCHEDULES = ("constant", "linear")
 AUTO = "auto"
+ACTION_SPACES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
 NOT_IN_ARGUMENTS = {
     "action_noise",
@@ -70,14 +75,15 @@ class AgentConfig:
     """A Stable-Baselines3 agent.
 
     Args:
-        algorithm: `sac`, `td3`, `ddpg`, `ppo`, `a2c`, or `recurrent_ppo` (extra `contrib`).
+        algorithm: `sac`, `td3`, `ddpg` (continuous actions), `dqn` (discrete ones), `ppo`, `a2c`,
+            or `recurrent_ppo` (extra `contrib`).
         frames: Environment steps of the training, all environments together.
         n_envs: Environments that are stepped at once.
         policy: A name that the algorithm knows, or `PaperDDPGPolicy` (ddpg, td3); `auto`: an MLP
             on latents, the multi-input policy on Dict observations.
         policy_kwargs: `net_arch`, `activation` (by name), and what else the policy class takes.
         arguments: What the algorithm's constructor takes, e.g. `learning_rate`, `gamma`.
-        noise: Exploration noise of off-policy algorithms.
+        noise: Exploration noise of off-policy algorithms with continuous actions.
         learning_rate_schedule: `constant`, or `linear`: to zero at the last frame.
         decay_from: Share of the frames after which a linear schedule begins to fall, in [0, 1).
         initialization: `default`, or `xavier_uniform` weights in the policy's linear layers.
@@ -129,10 +135,10 @@ class AgentConfig:
         _check_arguments(f"policy_kwargs of {self.algorithm}", self.policy_kwargs, known)
         activation = self.policy_kwargs.get("activation", "relu")
         _check_name("policy_kwargs.activation", activation, ACTIVATIONS)
-        if self.noise.name != "none" and not issubclass(algorithm, OffPolicyAlgorithm):
+        if self.noise.name != "none" and "action_noise" not in constructor_arguments(algorithm):
             raise ValueError(
-                f"{self.algorithm} samples its actions and takes no action noise, got noise.name="
-                f"{self.noise.name!r}; set it to 'none'"
+                f"{self.algorithm} explores in its own way and takes no action noise, got "
+                f"noise.name={self.noise.name!r}; set it to 'none'"
             )
 
 
@@ -153,6 +159,34 @@ def algorithm_class(name: str) -> type[BaseAlgorithm]:
             f"{RECURRENT} needs sb3-contrib, which is an extra: pip install 'mmrl[contrib]'"
         ) from error
     return RecurrentPPO
+
+
+def check_actions(algorithm: str, space: spaces.Space[Any]) -> None:
+    """Whether an algorithm can choose actions of a space.
+
+    Raises:
+        ValueError: It cannot; the algorithms that can are named.
+
+    Example:
+        >>> check_actions("sac", spaces.Discrete(6))
+        Traceback (most recent call last):
+        ValueError: sac cannot choose from the actions Discrete(6); algorithms that can: dqn, ...
+    """
+    discrete = isinstance(space, spaces.Discrete)
+    continuous = isinstance(space, spaces.Box)
+    able = [
+        name
+        for name in (*ALGORITHMS, RECURRENT)
+        if (discrete or name not in DISCRETE) and (continuous or name not in CONTINUOUS)
+    ]
+    if not isinstance(space, ACTION_SPACES):
+        kinds = ", ".join(kind.__name__ for kind in ACTION_SPACES)
+        raise ValueError(f"no algorithm can choose from the actions {space}; it must be: {kinds}")
+    if algorithm not in able:
+        raise ValueError(
+            f"{algorithm} cannot choose from the actions {space}; algorithms that can: "
+            f"{', '.join(able)}"
+        )
 
 
 def policies(algorithm: str) -> dict[str, type[BasePolicy]]:

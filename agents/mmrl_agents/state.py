@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -35,6 +36,7 @@ REPLAY_ARRAYS = (
 )
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, EOFError, BadZipFile, UnpicklingError)
 COUNTED = ("num_timesteps", "_episode_num", "_n_updates")
+COUNTED_BY_DQN = ("_n_calls", "exploration_rate")
 
 
 def write_state(model: BaseAlgorithm, folder: Path) -> Path:
@@ -128,7 +130,7 @@ def _counters(model: BaseAlgorithm) -> dict[str, Any]:
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002
     noise = model.action_noise
     return {
-        "counted": {name: getattr(model, name) for name in COUNTED},
+        "counted": {name: getattr(model, name) for name in _counted(model)},
         "episodes": [
             {key: float(value) for key, value in episode.items()}
             for episode in model.ep_info_buffer or ()
@@ -141,7 +143,7 @@ def _counters(model: BaseAlgorithm) -> dict[str, Any]:
 
 
 def _set_counters(model: BaseAlgorithm, counters: Mapping[str, Any]) -> None:
-    for name in COUNTED:
+    for name in _counted(model):
         setattr(model, name, counters["counted"][name])
     model.ep_info_buffer = deque(counters["episodes"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
@@ -153,6 +155,10 @@ def _set_counters(model: BaseAlgorithm, counters: Mapping[str, Any]) -> None:
     model.action_space.np_random.bit_generator.state = counters["action_stream"]
     if isinstance(model.action_noise, ScheduledNoise):
         model.action_noise.set_state(counters["noise"])
+
+
+def _counted(model: BaseAlgorithm) -> tuple[str, ...]:
+    return COUNTED + COUNTED_BY_DQN if isinstance(model, DQN) else COUNTED
 
 
 def _replay(model: BaseAlgorithm) -> ReplayBuffer | None:

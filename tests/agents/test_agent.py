@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,23 @@ from mmrl_agents.agent import Agent
 from mmrl_agents.build import AgentConfig, build_agent, training_env
 from mmrl_agents.checkpoints import save_policy
 from mmrl_agents.vec_env import GymnasiumVecEnv
-from tests.agents.tiny import CAMERA, MODALITIES, TinyConfig, TinyEncoder, vectorized
+from tests.agents.tiny import CAMERA, MODALITIES, TinyConfig, TinyEncoder, TwoSensors, vectorized
 
 IMAGE = np.random.default_rng(0).integers(0, 256, CAMERA, np.uint8)
 JOINTS = np.array([0.1, -0.2, 0.3], np.float32)
 NOTHING: dict[str, Any] = {}
 
 
-def run_folder(path: Path, encoder: TinyEncoder | None, **settings: Any) -> Path:
+def run_folder(
+    path: Path, encoder: TinyEncoder | None, discrete: bool = False, **settings: Any
+) -> Path:
     """What a finished run leaves."""
     config = AgentConfig(policy_kwargs={"net_arch": [8]}, n_envs=2, **settings)
     if encoder is not None:
         checkpoint.save(encoder, path)
     path.mkdir(exist_ok=True)
-    venv = training_env(config, GymnasiumVecEnv(vectorized()), encoder)
+    kind = partial(TwoSensors, discrete=discrete)
+    venv = training_env(config, GymnasiumVecEnv(vectorized(kind)), encoder)
     file = path / "encoder.yaml" if config.finetune else None
     save_policy(build_agent(config, venv, seed=0, checkpoint=file), config, path / "policy.zip")
     return path
@@ -176,3 +180,12 @@ def test_an_encoder_of_another_run_is_named(folder: Path, tmp_path: Path) -> Non
         shutil.copy(tmp_path / "other" / name, folder / name)
     with pytest.raises(CheckpointError, match=r"of size 6, but its policy .*different runs"):
         Agent.load(folder)
+
+
+def test_a_discrete_action_is_a_number_that_the_environment_takes(
+    tmp_path: Path, encoder: TinyEncoder
+) -> None:
+    agent = Agent.load(run_folder(tmp_path / "run", encoder, discrete=True, algorithm="dqn"))
+    action = agent.act({"camera": IMAGE})
+    assert TwoSensors(discrete=True).action_space.contains(action)
+    assert {0: "left", 1: "stay", 2: "right"}[action]  # it can be looked up

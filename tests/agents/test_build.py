@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import nn
 
 from mmrl_agents.build import ALGORITHMS, AgentConfig, NoiseConfig, build_agent, training_env
+from mmrl_agents.config import DISCRETE, check_actions
 from mmrl_agents.extractor import EncoderExtractor
 from mmrl_agents.latent import LatentVecEnv
 from mmrl_agents.paper_ddpg import PaperDDPGPolicy
@@ -23,6 +24,7 @@ SMALL = {
     "ddpg": {"buffer_size": 100, "learning_starts": 8, "batch_size": 4},
     "td3": {"buffer_size": 100, "learning_starts": 8, "batch_size": 4},
     "sac": {"buffer_size": 100, "learning_starts": 8, "batch_size": 4},
+    "dqn": {"buffer_size": 100, "learning_starts": 8, "batch_size": 4},
     "ppo": {"n_steps": 8, "batch_size": 8, "n_epochs": 2},
     "a2c": {"n_steps": 4},
     "recurrent_ppo": {"n_steps": 8, "batch_size": 8, "n_epochs": 1},
@@ -47,7 +49,8 @@ def envs(**kwargs: object) -> VecEnv:
 @pytest.mark.parametrize("algorithm", [*ALGORITHMS, "recurrent_ppo"])
 def test_every_algorithm_learns_on_latents(algorithm: str, encoder: TinyEncoder) -> None:
     config = tiny_config(algorithm)
-    model = build_agent(config, training_env(config, envs(), encoder), seed=0)
+    venv = envs(discrete=algorithm in DISCRETE)
+    model = build_agent(config, training_env(config, venv, encoder), seed=0)
     before = model.policy.parameters_to_vector()
     model.learn(32)
     assert isinstance(model.observation_space, spaces.Box)
@@ -55,10 +58,36 @@ def test_every_algorithm_learns_on_latents(algorithm: str, encoder: TinyEncoder)
     assert len(model.ep_info_buffer or ()) > 0, "episodes are recorded"
 
 
-@pytest.mark.parametrize("algorithm", ["sac", "ppo", "recurrent_ppo"])
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c", "recurrent_ppo"])
+def test_discrete_actions_are_chosen_by_algorithms_of_both_kinds(
+    algorithm: str, encoder: TinyEncoder
+) -> None:
+    config = tiny_config(algorithm)
+    model = build_agent(config, training_env(config, envs(discrete=True), encoder), seed=0)
+    model.learn(16)
+    assert model.predict(np.zeros((5, 4), np.float32))[0].shape == (5,)
+
+
+@pytest.mark.parametrize(("algorithm", "discrete"), [("sac", True), ("ddpg", True), ("dqn", False)])
+def test_actions_of_the_wrong_kind_are_refused(
+    algorithm: str, discrete: bool, encoder: TinyEncoder
+) -> None:
+    config = tiny_config(algorithm)
+    venv = training_env(config, envs(discrete=discrete), encoder)
+    with pytest.raises(ValueError, match=rf"{algorithm} cannot .* that can: .*ppo, a2c, rec"):
+        build_agent(config, venv, seed=0)
+
+
+def test_actions_that_no_algorithm_can_choose_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"no algorithm can .* must be: Box, Discrete, MultiD"):
+        check_actions("ppo", spaces.Text(4))
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "dqn", "ppo", "recurrent_ppo"])
 def test_policies_on_observations(algorithm: str) -> None:
     config = tiny_config(algorithm)
-    model = build_agent(config, training_env(config, envs()), seed=0)
+    venv = training_env(config, envs(discrete=algorithm in DISCRETE))
+    model = build_agent(config, venv, seed=0)
     model.learn(16)
     assert set(model.observation_space.spaces) == {"camera", "joints", "available"}  # type: ignore[attr-defined]
 
@@ -128,6 +157,16 @@ def test_xavier_initialisation_reaches_targets_and_spares_the_encoder(
     assert isinstance(extractor, EncoderExtractor)
     for name, value in extractor.encoder.state_dict().items():
         assert torch.equal(value, encoder.state_dict()[name])
+
+
+def test_xavier_initialisation_reaches_the_target_of_dqn(encoder: TinyEncoder) -> None:
+    config = tiny_config("dqn", initialization="xavier_uniform")
+    venv = training_env(config, envs(discrete=True), encoder)
+    policy = build_agent(config, venv, seed=0).policy
+    weight = policy.get_parameter("q_net.q_net.0.weight").detach()
+    bound = (6 / sum(weight.shape)) ** 0.5
+    assert 0.8 * bound < float(weight.abs().max()) <= bound
+    assert torch.equal(weight, policy.get_parameter("q_net_target.q_net.0.weight"))
 
 
 def test_noise_is_added_to_actions_after_the_warm_up(encoder: TinyEncoder) -> None:

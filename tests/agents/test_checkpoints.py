@@ -36,7 +36,8 @@ def config_of(algorithm: str = "sac", **settings: Any) -> AgentConfig:
 
 
 def build(config: AgentConfig, encoder: TinyEncoder | None, **kwargs: Any) -> BaseAlgorithm:
-    venv = GymnasiumVecEnv(vectorized())
+    kind = partial(TwoSensors, discrete=config.algorithm == "dqn")
+    venv = GymnasiumVecEnv(vectorized(kind))
     return build_agent(config, training_env(config, venv, encoder), seed=0, **kwargs)
 
 
@@ -47,7 +48,7 @@ def assert_acts_the_same(model: BaseAlgorithm, policy: Any) -> None:
     np.testing.assert_allclose(first, second, rtol=1e-6)
 
 
-@pytest.mark.parametrize("algorithm", ["ddpg", "td3", "sac", "ppo", "a2c", "recurrent_ppo"])
+@pytest.mark.parametrize("algorithm", ["ddpg", "td3", "sac", "dqn", "ppo", "a2c", "recurrent_ppo"])
 def test_a_policy_acts_as_it_did(algorithm: str, encoder: TinyEncoder, tmp_path: Path) -> None:
     config = config_of(algorithm)
     model = build(config, encoder)
@@ -164,7 +165,7 @@ def test_a_file_that_was_cut_is_damaged(share: float, encoder: TinyEncoder, tmp_
     [
         ({"format": "other"}, "format 'other'"),
         ({"version": 99}, "version 99; this release reads"),
-        ({"config": {"algorithm": "dqn"}}, r"damaged: mmrl\.json"),
+        ({"config": {"algorithm": "qdn"}}, r"damaged: mmrl\.json"),
         ({"observation_space": {"type": "Nothing"}}, r"damaged: mmrl\.json"),
         ({"observation_space": {"type": "Discrete", "n": 3, "start": 0}}, "weights .* do not fit"),
     ],

@@ -20,8 +20,8 @@ def test_every_algorithm_has_defaults(algorithm: str) -> None:
     ("settings", "message"),
     [
         (
-            {"algorithm": "dqn"},
-            "'dqn'; known: ddpg, td3, sac, ppo, a2c, recurrent_ppo",
+            {"algorithm": "qdn"},
+            "'qdn'; known: ddpg, td3, sac, dqn, ppo, a2c, recurrent_ppo",
         ),
         ({"frames": 0}, "frames must be at least 1, got 0"),
         ({"n_envs": 0}, "n_envs must be at least 1, got 0"),
@@ -37,6 +37,7 @@ def test_every_algorithm_has_defaults(algorithm: str) -> None:
         ({"initialization": "zeros"}, "'zeros'; known: default, xavier_uniform"),
         ({"action_rule": "raw"}, "'raw'; known: scaled, paper"),
         ({"algorithm": "ppo", "noise": NoiseConfig("normal")}, "ppo .* takes no action noise"),
+        ({"algorithm": "dqn", "noise": NoiseConfig("normal")}, "dqn .* takes no action noise"),
         (
             {"algorithm": "ddpg", "policy_kwargs": {"critic_rate_factor": 2.0}},
             "unknown argument of policy_kwargs of ddpg: critic_rate_factor",

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -16,7 +18,7 @@ from mmrl_agents.build import AgentConfig, NoiseConfig, build_agent, training_en
 from mmrl_agents.state import read_state, write_state
 from mmrl_agents.training import KeepState, train_agent
 from mmrl_agents.vec_env import GymnasiumVecEnv
-from tests.agents.tiny import TinyEncoder, vectorized
+from tests.agents.tiny import TinyEncoder, TwoSensors, vectorized
 
 REPLAY: dict[str, Any] = {"buffer_size": 40, "learning_starts": 8, "batch_size": 4}
 ROLLOUT: dict[str, Any] = {"n_steps": 4}
@@ -24,6 +26,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "sac": REPLAY,
     "td3": REPLAY,
     "ddpg": REPLAY,
+    "dqn": {**REPLAY, "exploration_fraction": 1.0},
     "ppo": {**ROLLOUT, "batch_size": 8},
     "a2c": ROLLOUT,
     "recurrent_ppo": {**ROLLOUT, "batch_size": 8},
@@ -44,7 +47,8 @@ def build(algorithm: str, on_latents: bool = True, **settings: Any) -> BaseAlgor
         **settings,
     )
     encoder = TinyEncoder() if on_latents else None
-    venv = training_env(config, GymnasiumVecEnv(vectorized()), encoder)
+    kind = partial(TwoSensors, discrete=algorithm == "dqn")
+    venv = training_env(config, GymnasiumVecEnv(vectorized(kind)), encoder)
     return build_agent(config, venv, seed=3)
 
 
@@ -114,6 +118,18 @@ def test_everything_is_as_it_was(tmp_path: Path) -> None:
     assert [episode["r"] for episode in again.ep_info_buffer or ()] == episodes != []
     assert again.action_noise.sigma == model.action_noise.sigma < 0.4  # type: ignore[union-attr]
     assert again._episode_num == model._episode_num > 0
+
+
+def test_exploration_and_targets_of_dqn_go_on(tmp_path: Path) -> None:
+    model = build("dqn")
+    train_agent(model, 64, folder=tmp_path, every=16, progress=False)
+    state = json.loads((next(tmp_path.glob("state-*")) / "counters.json").read_text())["counted"]
+    again = build("dqn")
+    read_state(again, tmp_path)
+    assert isinstance(again, DQN)
+    assert again._n_calls == again.num_timesteps / 2 == state["_n_calls"] > 0
+    assert again.exploration_rate == state["exploration_rate"]
+    assert 0.05 < again.exploration_rate < 1.0
 
 
 def test_random_streams_go_on(tmp_path: Path) -> None:

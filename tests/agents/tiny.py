@@ -56,7 +56,8 @@ class TinyEncoder(Method):
 class TwoSensors(gym.Env[dict[str, np.ndarray], np.ndarray]):
     """The joints' first value counts steps; the action's size is punished; a time limit of 5.
 
-    `missing` names the sensors that are unavailable at a step of the episode.
+    `missing` names the sensors that are unavailable at a step of the episode. Actions are numbers
+    within [-2, 2], or one of three.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012
@@ -67,6 +68,7 @@ class TwoSensors(gym.Env[dict[str, np.ndarray], np.ndarray]):
         terminates: bool = False,
         with_mask: bool = True,
         missing: Mapping[int, tuple[str, ...]] | None = None,
+        discrete: bool = False,
         render_mode: str | None = None,
     ) -> None:
         self.render_mode = render_mode
@@ -82,7 +84,8 @@ class TwoSensors(gym.Env[dict[str, np.ndarray], np.ndarray]):
         self.with_mask = with_mask
         self.channels = channels
         self.observation_space = spaces.Dict(channels)  # type: ignore[assignment]
-        self.action_space = spaces.Box(-2.0, 2.0, (1,), np.float32)
+        box = spaces.Box(-2.0, 2.0, (1,), np.float32)
+        self.action_space = spaces.Discrete(3) if discrete else box  # type: ignore[assignment]
         self.steps = 0
         self.start = 0.0
         self.torques: list[float] = []
@@ -111,7 +114,7 @@ class TwoSensors(gym.Env[dict[str, np.ndarray], np.ndarray]):
         self, action: np.ndarray
     ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         self.steps += 1
-        self.torques.append(float(action[0]))
+        self.torques.append(float(np.ravel(action)[0]))
         ended = self.steps >= self.length
         reward = -float(np.square(action).sum()) - self.start
         info = {"steps": self.steps}

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from mmrl.classification import join_scores
 from mmrl.classification_config import CLASSIFICATION
+from mmrl.classification_scores import join_scores
 from mmrl.command_line import command_line
 from mmrl.config import (
     Composed,

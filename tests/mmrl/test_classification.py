@@ -19,8 +19,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hydra import compose, initialize_config_dir
 
 from mmrl import checkpoint
-from mmrl.classification import check_classification, classify, draw_masks
+from mmrl.classification import check_classification, classify
 from mmrl.classification_config import ClassificationConfig, classification_from_mapping
+from mmrl.classification_scores import draw_masks
 from mmrl.config import CONFIGS, ConfigError, to_plain
 from mmrl.data.missingness import make_rules
 from mmrl.data.protocol import Drawn

@@ -1,0 +1,182 @@
+"""Scores of classification runs: what is missing, every subset and rate, files, and joined runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from mmrl.classification_config import ClassificationConfig
+from mmrl.config import ConfigError
+from mmrl.control import device_of
+from mmrl.data import ArrayData
+from mmrl.data.dataset import DataSet
+from mmrl.data.missingness import Rule
+from mmrl.data.protocol import Drawn
+from mmrl.files import write_atomically
+from mmrl.methods import Supervised
+from mmrl.metrics.scores import subset_scores
+from mmrl.plots import Words, robustness_figure, to_pixels, to_png
+from mmrl.progress import Advance
+from mmrl.run_folder import RunFolder, json_text
+from mmrl.score_report import (
+    LOWER_IS_BETTER,
+    SCORES,
+    ScoreRow,
+    main_metric,
+    plotted,
+    read_scores,
+    score_table,
+    summarise,
+    to_csv,
+    to_json,
+)
+
+WORDS = {
+    "subsets": "modalities that are there",
+    "subsets_title": "some modalities are never there",
+    "rates": "missing rate in the test (%)",
+    "rates_title": "modalities are missing at random",
+}
+
+Masks = dict[float, Drawn]
+"""What is missing, by the missing rate of the test; 0 is the test as it is."""
+
+
+def draw_masks(config: ClassificationConfig, data: DataSet) -> Masks:
+    """Draws what is missing: a function of the data, the rules and the seed alone.
+
+    Raises:
+        ValueError: Rules that do not fit the data.
+    """
+    masks = {0.0: config.protocol(None).draw(data)}
+    for spec in config.missing.tests:
+        protocol = config.protocol(spec)
+        drawn = protocol.draw(data)
+        masks[nominal_rate(protocol.test, drawn, "test")] = drawn
+    return masks
+
+
+def nominal_rate(rules: Sequence[Rule], drawn: Drawn, split: str) -> float:
+    """The rate of the one rule that there is, else the realised share of all slots."""
+    if not rules:
+        return 0.0
+    if len(rules) == 1 and isinstance(rules[0].rate, int | float):
+        return float(rules[0].rate)
+    return float(drawn.realised[split]["overall"])
+
+
+def valid_scores(method: Supervised, data: DataSet) -> dict[str, float]:
+    """Scores of the validation samples by whatever is available of each."""
+    device = next(method.parameters()).device
+    found = subset_scores(
+        method.predict,
+        data.valid,
+        names=data.target_names,
+        only=[method.names],
+        device=device,
+    )
+    return {score.metric: score.value for score in found}
+
+
+def score(
+    config: ClassificationConfig,
+    method: Supervised,
+    data: DataSet,
+    masks: Masks,
+    advance: Advance = lambda _: None,
+) -> list[ScoreRow]:
+    """Scores of the test: every subset of the modalities, and the whole at every missing rate.
+
+    Args:
+        config: Of the run.
+        method: What predicts.
+        data: As loaded, without masks.
+        masks: What is missing at each rate.
+        advance: Called with the number of rates done.
+    """
+    train_rate = nominal_rate(config.protocol(None).train, masks[0.0], "train")
+    rows = []
+    for done, (rate, drawn) in enumerate(sorted(masks.items()), start=1):
+        mask = data.test.available & drawn.masks["test"]
+        test = ArrayData(data.test.values, data.modalities, mask, data.test.target)
+        only = None if rate == 0 else [method.names]
+        found = subset_scores(
+            method.predict, test, names=data.target_names, only=only, device=device_of(config)
+        )
+        rows += [
+            ScoreRow(
+                method=config.label,
+                data=data.name,
+                subset=score.subset,
+                train_rate=train_rate,
+                test_rate=rate,
+                seed=config.seed,
+                metric=score.metric,
+                value=score.value,
+            )
+            for score in found
+        ]
+        advance(done)
+    return rows
+
+
+def write_scores(
+    rows: Sequence[ScoreRow], out: Path, console: Console, writer: SummaryWriter, what: str
+) -> None:
+    """Table, CSV, JSON, plot and TensorBoard's part.
+
+    Args:
+        rows: Of one run or several.
+        out: Folder for the files.
+        console: Takes the table.
+        writer: Takes scalars and the plot.
+        what: For the title: which seeds.
+    """
+    summaries = summarise(rows)
+    metric = main_metric(s.metric for s in summaries)
+    methods = list(dict.fromkeys(s.method for s in summaries))
+    rates = sorted({s.train_rate for s in summaries})
+    shown = ", ".join(f"{rate:.0%}" for rate in rates)
+    whose = f"{methods[0]} on " * (len(methods) == 1)
+    title = f"{whose}{rows[0].data}, {what}, {shown} missing in training"
+    better = "lower" if metric in LOWER_IS_BETTER else "higher"
+    words = Words(score=f"{metric} in the test ({better} is better)", **WORDS)
+    figure = robustness_figure(plotted(summaries, metric), title=title, words=words)
+    write_atomically(out / "scores.csv", to_csv(rows).encode())
+    write_atomically(out / SCORES, json_text(to_json(rows, summaries)).encode())
+    write_atomically(out / "scores.png", to_png(figure))
+    several = len({(s.method, s.train_rate) for s in summaries}) > 1
+    for s in summaries:
+        owner = f"{s.method}@{s.train_rate:g}/" * several
+        name = f"test/{owner}{s.subset}/{s.metric}"
+        writer.add_scalar(name, s.mean, round(100 * s.test_rate))
+    writer.add_image("scores", to_pixels(figure), dataformats="HWC")
+    console.print(score_table(summaries, title=title))
+
+
+def join_scores(runs: Sequence[RunFolder], console: Console) -> Path:
+    """Joins the scores of several runs over their seeds into a new subfolder of the first.
+
+    Args:
+        runs: Of one data set; methods and missing rates may differ.
+        console: Takes the table.
+
+    Raises:
+        ConfigError: The runs are of several data sets, or two are of the same seed and label.
+        RunFolderError: A run has no scores yet.
+    """
+    rows = [row for run in runs for row in read_scores(run.path / SCORES)]
+    if len(names := sorted({row.data for row in rows})) > 1:
+        raise ConfigError(f"scores on several data sets cannot be joined: {', '.join(names)}")
+    try:
+        summarise(rows)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    out = runs[0].new_subfolder("evaluation")
+    seeds = len({row.seed for row in rows})
+    with SummaryWriter(str(out / "tb")) as writer:
+        write_scores(rows, out, console, writer, f"{seeds} seed{'s' * (seeds > 1)}")
+    return out

@@ -32,7 +32,7 @@ CHOICES = {
     "weights": ("gaussian", "convex"),
     "operation": ("add", "multiply"),
     "noise": ("learned", "unit"),
-    "outer": ("complete", "reconstructed"),
+    "outer": ("both", "complete", "reconstructed"),
 }
 
 
@@ -52,9 +52,14 @@ class SMILConfig(SupervisedConfig):
         noise: Spread of the perturbation: `learned` (eq. 3) or `unit` (released code).
         meta: Whether the complete samples judge the weights after a step on the incomplete ones
             (eq. 4, algorithm 1); without it, both enter one loss.
-        outer: What judges them: the `complete` samples as they are (algorithm 1), or
-            (released code) with features `reconstructed` as if the other modalities were missing,
-            beside the loss of the inner step.
+        outer: What judges them. The likelihood of algorithm 1 has the complete sample and its
+            drawn weights of priors, which nothing reads while nothing is missing: `both` judges
+            each complete sample as it is and with features guessed as if modalities were missing,
+            `complete` only as it is, `reconstructed` only guessed (released code).
+        inner_weight: Of the inner step's loss in the outer objective. Algorithm 1 by the letter
+            has none (0), so that samples that lack something count for nothing but the place where
+            the gradient is taken, and what is predicted from one modality is hardly trained; the
+            released code has 1.
         inner_steps: Steps on incomplete samples.
         inner_lr: Their rate (alpha).
         first_order: Leaves the second derivatives out.
@@ -64,8 +69,8 @@ class SMILConfig(SupervisedConfig):
         kl_weight: Of the divergence in eq. 7 from N(1, 1) for weights of priors and N(0, 1) for
             perturbations; the paper writes 1 there, has none in algorithm 1, and leaves the priors
             of both unsaid. As a sum over hundreds of dimensions, 1 would drown the task.
-        distillation_weight: Of the squared distance between the features of complete and
-            reconstructed samples, where `outer` is `reconstructed` (released code: 0.01).
+        distillation_weight: Of the squared distance between the features of complete samples as
+            they are and guessed, where `outer` has both at hand (released code).
         dropout: Before the last layer.
         pretrain_steps: Updates on available and complete samples without any of this, at whose end
             the priors are found.
@@ -82,7 +87,8 @@ class SMILConfig(SupervisedConfig):
     operation: str = "add"
     noise: str = "learned"
     meta: bool = True
-    outer: str = "complete"
+    outer: str = "both"
+    inner_weight: float = 1.0
     inner_steps: int = 1
     inner_lr: float = 1e-3
     first_order: bool = False
@@ -101,8 +107,10 @@ class SMILConfig(SupervisedConfig):
                 raise ValueError(f"{setting} is {value!r}; known: {', '.join(known)}")
         if min(self.clusters, self.inner_steps, self.samples) < 1:
             raise ValueError("clusters, inner_steps and samples must be at least 1")
-        if min(self.test_samples, self.pretrain_steps, self.inner_lr) < 0:
-            raise ValueError("test_samples, pretrain_steps and inner_lr must not be negative")
+        if min(self.test_samples, self.pretrain_steps, self.inner_lr, self.inner_weight) < 0:
+            raise ValueError(
+                "test_samples, pretrain_steps, inner_lr and inner_weight must not be negative"
+            )
 
 
 class Pass(NamedTuple):
@@ -404,10 +412,9 @@ class SMIL(Supervised):
         if not len(d_m[2]):
             d_m = d_f[0], _hide_one_or_more(d_f[1]), d_f[2]
         theta, inner = self._inner_steps(*d_m)
-        if self.config.outer == "reconstructed":
-            return {"inner": inner, **self._released_outer(theta, *d_f)}
-        (result,) = functional_call(self, theta, (d_f[0], d_f[1]))
-        terms = self._weighted(result, d_f[2])
+        terms = self._outer(theta, *d_f)
+        if self.config.inner_weight:
+            terms["inner"] = self.config.inner_weight * inner
         if self.config.contrastive_weight:
             terms["contrastive"] = self.contrastive(d_f[0], d_f[1])
         return terms
@@ -443,16 +450,22 @@ class SMIL(Supervised):
         main = ("trunks.", "first.", "last.")
         return {name: p for name, p in self.named_parameters() if name.startswith(main)}
 
-    def _released_outer(
+    def _outer(
         self, theta: dict[str, Tensor], inputs: Mapping[str, Tensor], available: Tensor, y: Tensor
     ) -> dict[str, Tensor]:
-        """Complete samples with features guessed, and how far that is from the true ones."""
+        """The complete samples judge theta*: seen whole, with features guessed, or both."""
         c = self.config
-        views = (available, _hide_one_or_more(available))
-        seen, guessed = functional_call(self, theta, (inputs, available, views))
-        distance = F.mse_loss(guessed.joined, seen.joined) + F.mse_loss(guessed.latent, seen.latent)
-        terms = self._weighted(guessed, y)
-        return {**terms, "distillation": c.distillation_weight * distance}
+        views = (available,) if c.outer == "complete" else (available, _hide_one_or_more(available))
+        seen, *guessed = functional_call(self, theta, (inputs, available, views))
+        terms = {} if c.outer == "reconstructed" else self._weighted(seen, y)
+        for result in guessed:
+            for name, term in self._weighted(result, y).items():
+                terms[f"guessed_{name}"] = term
+            if c.distillation_weight:
+                distance = F.mse_loss(result.joined, seen.joined)
+                distance = distance + F.mse_loss(result.latent, seen.latent)
+                terms["distillation"] = c.distillation_weight * distance
+        return terms
 
     @torch.no_grad()
     def find_priors(self) -> None:

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmrl.methods.smil import SMIL, SMILConfig
+from mmrl.methods.smil import SMIL, SMILConfig, _hide_one_or_more
 from mmrl.modality import Modality
 from mmrl.nn.priors import find_priors
 from mmrl.testing import made_data, optimization
 
 A, B = Modality("a", (3,), "vector"), Modality("b", (2,), "vector")
 TINY = {"a": {"hidden": [3]}, "b": {"hidden": [2]}}
+ALGORITHM1: dict[str, object] = {"outer": "complete", "inner_weight": 0.0}
 
 
 def tiny(**settings: object) -> SMIL:
@@ -137,20 +138,35 @@ def outer_loss(model: SMIL, data: tuple[dict[str, Tensor], Tensor, Tensor]) -> f
         loss, list(theta.values()), allow_unused=True, materialize_grads=True
     )
     kept = {name: p.detach().clone() for name, p in theta.items()}
+    c = model.config
     with torch.no_grad():
         for p, g in zip(theta.values(), gradients, strict=True):
-            p.sub_(model.config.inner_lr * g)
-        (result,) = model.forward({n: x[complete] for n, x in inputs.items()}, available[complete])
-        judged = (
-            F.cross_entropy(result.logits, y[complete]) + model.config.kl_weight * result.kl.mean()
-        )
-        judged += model.config.reconstruction_weight * result.reconstruction
+            p.sub_(c.inner_lr * g)
+        seen = available[complete]
+        views = (seen,) if c.outer == "complete" else (seen, _hide_one_or_more(seen))
+        whole, *guessed = model.forward({n: x[complete] for n, x in inputs.items()}, seen, views)
+        judged = c.inner_weight * loss.detach()
+        for result in guessed if c.outer == "reconstructed" else (whole, *guessed):
+            judged += F.cross_entropy(result.logits, y[complete])
+            judged += c.kl_weight * result.kl.mean()
+            judged += c.reconstruction_weight * result.reconstruction
+        for result in guessed:
+            gap = F.mse_loss(result.joined, whole.joined) + F.mse_loss(result.latent, whole.latent)
+            judged += c.distillation_weight * gap
         for name, p in theta.items():
             p.copy_(kept[name])
     return float(judged)
 
 
-@pytest.mark.parametrize("settings", [{}, {"weights": "convex"}, {"operation": "multiply"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ALGORITHM1,
+        {},
+        {"outer": "reconstructed", "weights": "convex", "distillation_weight": 0.5},
+        {"operation": "multiply", "inner_weight": 0.3},
+    ],
+)
 def test_meta_gradient_matches_finite_differences(settings: dict[str, object]) -> None:
     # A large inner step makes the second-order terms count.
     # The reconstruction is left out: its targets are constants, which differences cannot know.
@@ -164,7 +180,7 @@ def test_meta_gradient_matches_finite_differences(settings: dict[str, object]) -
     step, compared = 1e-6, 0
     for name, p, g in zip(names, parameters, gradients, strict=True):
         if not bool(g.any()):
-            # a is always there: nothing guesses it.
+            # Where only b is ever missing, nothing guesses a.
             assert name.startswith(("alone.", "reconstruct.1_0.")), f"{name} got no gradient"
             continue
         flat = p.detach().view(-1)
@@ -186,7 +202,7 @@ def test_second_order_counts_and_can_be_left_out() -> None:
     data = samples()
     found = []
     for first_order in (False, True):
-        model = tiny(inner_lr=0.5, first_order=first_order)
+        model = tiny(inner_lr=0.5, first_order=first_order, **ALGORITHM1)
         torch.manual_seed(3)
         loss = torch.stack(list(model.meta_terms(*data).values())).sum()
         weights = dict(model.named_parameters())
@@ -195,7 +211,7 @@ def test_second_order_counts_and_can_be_left_out() -> None:
 
 
 def test_without_an_inner_step_it_is_the_plain_loss_of_complete_samples() -> None:
-    model = tiny(inner_lr=0.0)
+    model = tiny(inner_lr=0.0, **ALGORITHM1)
     inputs, available, y = samples()
     torch.manual_seed(3)
     meta = model.meta_terms(inputs, available, y)
@@ -206,10 +222,21 @@ def test_without_an_inner_step_it_is_the_plain_loss_of_complete_samples() -> Non
         torch.testing.assert_close(meta[name], term)
 
 
+def test_by_default_incomplete_samples_teach_what_one_modality_says() -> None:
+    found = {}
+    inputs, available, y = samples()
+    for name, settings in {"letter": ALGORITHM1, "default": {}}.items():
+        model = tiny(first_order=True, **settings)  # type: ignore[arg-type]
+        terms = model.meta_terms(inputs, available, y)
+        found[name] = terms
+    assert "inner" not in found["letter"]
+    assert set(found["default"]) >= {"task", "guessed_task", "inner"}
+
+
 def test_released_outer_judges_guessed_features() -> None:
     model = tiny(outer="reconstructed", weights="convex", noise="unit", kl_weight=0.0)
     terms = model.meta_terms(*samples())
-    assert set(terms) == {"inner", "task", "reconstruction", "distillation"}
+    assert set(terms) == {"inner", "guessed_task", "guessed_reconstruction", "distillation"}
     assert float(terms["distillation"].detach()) > 0
 
 
@@ -288,7 +315,8 @@ def test_main_network_has_the_papers_size() -> None:
     [
         ({"priors": "mean"}, "priors is 'mean'; known: kmeans, pca"),
         ({"weights": "softmax"}, "weights is 'softmax'; known: gaussian, convex"),
-        ({"outer": "both"}, "outer is 'both'; known: complete, reconstructed"),
+        ({"outer": "all"}, "outer is 'all'; known: both, complete, reconstructed"),
+        ({"inner_weight": -1.0}, "inner_weight must not be negative"),
         ({"clusters": 0}, "clusters, inner_steps and samples must be at least 1"),
         ({"inner_lr": -1.0}, "must not be negative"),
     ],

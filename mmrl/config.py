@@ -19,6 +19,7 @@ from mmrl.fit import FitConfig
 from mmrl.methods import METHODS
 from mmrl.methods.method import MethodConfig
 from mmrl_agents.config import AgentConfig
+from mmrl_envs.wrapping import check_wrappers
 
 _installed = Path(__file__).resolve().parent / "configs"
 CONFIGS = _installed if _installed.is_dir() else _installed.parent.parent / "configs"
@@ -26,6 +27,13 @@ CONFIGS = _installed if _installed.is_dir() else _installed.parent.parent / "con
 
 CONTROL = "control"
 NO_METHOD = "none"
+
+NO_RUNNING_STATISTICS = (
+    "the wrapper 'normalize' needs update: false and a file of statistics here: running ones would "
+    "differ between environments, and between collecting, training and evaluation. Encoders need "
+    "none (method.standardize: statistics of what was collected are saved with the encoder), and a "
+    "policy without an encoder has agent.normalize: true"
+)
 
 T = TypeVar("T")
 
@@ -42,8 +50,13 @@ class EnvConfig:
     """Which environment.
 
     Args:
-        id: Gymnasium id with a Dict observation; `module:Id-v0` imports the module first.
+        id: Gymnasium id; `module:Id-v0` imports the module first.
         kwargs: Arguments of the environment.
+        wrappers: What makes a Dict observation with one entry per sensor of it, see
+            `mmrl_envs.wrapping`; the first is innermost.
+        processes: Whether each environment runs in a process of its own, which pays where a step
+            takes milliseconds and cores are idle; `n_envs` of `agent`, `collect` and `evaluate` say
+            how many.
         kinds: Kind of a modality by its name, where `Modality.from_space` gets it wrong.
         angles: Columns of the `state` in the environment's info that are angles in radians.
         reference: Mean reward per step of known policies by name; drawn as lines in plots.
@@ -51,9 +64,17 @@ class EnvConfig:
 
     id: str
     kwargs: dict[str, Any] = field(default_factory=dict)
+    wrappers: list[dict[str, Any]] = field(default_factory=list)
+    processes: bool = False
     kinds: dict[str, str] = field(default_factory=dict)
     angles: list[int] = field(default_factory=list)
     reference: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_wrappers(self.wrappers)
+        for spec in self.wrappers:
+            if spec["name"] == "normalize" and spec.get("update", True):
+                raise ValueError(NO_RUNNING_STATISTICS)
 
 
 @dataclass(frozen=True)

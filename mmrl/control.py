@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +30,15 @@ from mmrl.methods import METHODS, Method
 from mmrl.metrics.probes import Probe, probe_targets
 from mmrl.modality import Modality
 from mmrl.progress import Advance, Curve
+from mmrl_agents.agent import STATISTICS
 from mmrl_agents.build import build_agent, training_env
 from mmrl_agents.config import check_actions
 from mmrl_agents.training import train_agent
 from mmrl_agents.vec_env import GymnasiumVecEnv
-from mmrl_envs import VectorSensorDropout
+from mmrl_envs import VectorNormalizeChannels, VectorSensorDropout
+from mmrl_envs.channel_statistics import ChannelStatistics
 from mmrl_envs.faults import make_faults
+from mmrl_envs.wrapping import wrap
 
 Envs = VectorEnv[Any, Any, Any]
 
@@ -65,22 +70,19 @@ def make_envs(
     Raises:
         ConfigError: The id is not registered, or the environment refuses its arguments.
     """
-    kwargs: dict[str, Any] = dict(config.kwargs)
-    if render_mode is not None:
-        kwargs["render_mode"] = render_mode
-    try:
+    kwargs = config.kwargs | ({} if render_mode is None else {"render_mode": render_mode})
+    with _refusing(config):
         spec = gym.spec(_import_module(config.id))
-        native = _steps_as_one(spec)
-        mode = AutoresetMode.SAME_STEP
-        envs = gym.make_vec(
-            spec.id,
-            num_envs=n_envs,
-            vectorization_mode="vector_entry_point" if native else "sync",
-            vector_kwargs={} if native else {"autoreset_mode": mode},
-            **(kwargs | ({"autoreset_mode": mode} if native else {})),
-        )
-    except (gym.error.Error, ImportError, TypeError, ValueError) as error:
-        raise ConfigError(f"env {config.id!r} cannot be made: {error}") from error
+        if not config.wrappers and not config.processes and _steps_as_one(spec):
+            envs = gym.make_vec(
+                spec.id,
+                num_envs=n_envs,
+                vectorization_mode="vector_entry_point",
+                autoreset_mode=AutoresetMode.SAME_STEP,
+                **kwargs,
+            )
+        else:
+            envs = _make_copies(config, spec, n_envs, kwargs)
     if faults is None:
         return envs
     try:
@@ -91,11 +93,9 @@ def make_envs(
 
 def make_env(config: EnvConfig, *, render_mode: str | None = None) -> gym.Env[Any, Any]:
     """Makes one environment; see `make_envs`."""
-    try:
-        name = _import_module(config.id)
-        return gym.make(name, render_mode=render_mode, **config.kwargs)
-    except (gym.error.Error, ImportError, TypeError, ValueError) as error:
-        raise ConfigError(f"env {config.id!r} cannot be made: {error}") from error
+    kwargs = config.kwargs | ({} if render_mode is None else {"render_mode": render_mode})
+    with _refusing(config):
+        return wrap(gym.make(_import_module(config.id), **kwargs), config.wrappers)
 
 
 def check_environment(config: TrainConfig) -> None:
@@ -230,9 +230,17 @@ def train_policy(
         advance: Takes the number of frames.
     """
     agent = config.agent
-    has_mask = bool(config.faults.models) or agent.finetune
-    faults = config.faults if has_mask else None
-    envs = make_envs(config.env, agent.n_envs, faults=faults)
+    envs = make_envs(config.env, agent.n_envs)
+    watch = EpisodeRewards(rewards, advance)
+    callbacks: list[BaseCallback] = [watch]
+    every = max(500, agent.frames // 10)
+    if normalizes := agent.normalize and encoder is None:
+        kept = scratch / STATISTICS
+        envs = VectorNormalizeChannels(envs, statistics=kept if kept.exists() else None)
+        statistics = envs.statistics
+        callbacks.append(KeepStatistics(statistics, kept, every))
+    if config.faults.models or agent.finetune:
+        envs = _with_faults(envs, config.faults)
     device = device_of(config)
     venv = training_env(agent, GymnasiumVecEnv(envs), encoder, device)
     model = build_agent(
@@ -243,16 +251,12 @@ def train_policy(
         device=device,
         checkpoint=run / "encoder.yaml" if agent.finetune else None,
     )
-    watch = EpisodeRewards(rewards, advance)
     train_agent(
-        model,
-        agent.frames,
-        folder=scratch,
-        every=max(500, agent.frames // 10),
-        callbacks=[watch],
-        progress=False,
+        model, agent.frames, folder=scratch, every=every, callbacks=callbacks, progress=False
     )
     venv.close()
+    if normalizes:
+        statistics.save(run / STATISTICS)
     parameters = sum(p.numel() for p in model.policy.parameters())
     cost = PolicyCost(agent.frames, watch.frames_per_second, _replay_megabytes(model), parameters)
     return model, cost
@@ -293,6 +297,34 @@ class EpisodeRewards(BaseCallback):
         self.advance(self.num_timesteps)
 
 
+class KeepStatistics(BaseCallback):
+    """Keeps the statistics of channels beside the state of the training.
+
+    Args:
+        statistics: Of the channels.
+        path: Where.
+        every: Frames between two files.
+    """
+
+    def __init__(self, statistics: ChannelStatistics, path: Path, every: int) -> None:
+        super().__init__()
+        self.statistics = statistics
+        self.path = path
+        self.every = every
+        self._kept = 0
+
+    def _on_training_start(self) -> None:
+        self._kept = self.model.num_timesteps
+
+    def _on_rollout_start(self) -> None:
+        if self.model.num_timesteps - self._kept >= self.every:
+            self.statistics.save(self.path)
+            self._kept = self.model.num_timesteps
+
+    def _on_step(self) -> bool:
+        return True
+
+
 def device_of(config: TrainConfig | ClassificationConfig) -> str:
     """The device that `auto` stands for, else what the settings say."""
     if config.device != "auto":
@@ -305,6 +337,30 @@ def _import_module(env_id: str) -> str:
     module, _, name = env_id.rpartition(":")
     importlib.import_module(module or "mmrl_envs")
     return name
+
+
+@contextmanager
+def _refusing(config: EnvConfig) -> Iterator[None]:
+    """What goes wrong while an environment is made is said as a fault of the settings."""
+    try:
+        yield
+    except (gym.error.Error, ImportError, OSError, TypeError, ValueError) as error:
+        raise ConfigError(f"env {config.id!r} cannot be made: {error}") from error
+
+
+def _make_copies(config: EnvConfig, spec: EnvSpec, n_envs: int, kwargs: dict[str, Any]) -> Envs:
+    """Environments side by side, in this process or in one each."""
+    vector_kwargs: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    if config.processes:
+        vector_kwargs["context"] = "spawn"  # what renders by OpenGL does not survive a fork
+    return gym.make_vec(
+        spec.id,
+        num_envs=n_envs,
+        vectorization_mode="async" if config.processes else "sync",
+        vector_kwargs=vector_kwargs,
+        wrappers=[partial(wrap, wrappers=config.wrappers)],
+        **kwargs,
+    )
 
 
 def _steps_as_one(spec: EnvSpec) -> bool:

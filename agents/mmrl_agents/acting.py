@@ -13,7 +13,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from mmrl.methods.method import Method
+from mmrl.modality import AVAILABLE
 from mmrl_agents.latent import LatentMemory, Observation
+from mmrl_envs.channel_statistics import ChannelStatistics
+from mmrl_envs.normalize import CLIP, EPSILON
 
 
 @runtime_checkable
@@ -83,17 +86,41 @@ class ObservationPolicy:
     Args:
         policy: Of Stable-Baselines3.
         deterministic: Whether the most likely action is taken.
+        statistics: Of the channels that the policy saw normalized; what is missing stays zero.
 
     Raises:
         TypeError: The policy was trained on something else than a Dict observation.
     """
 
-    def __init__(self, policy: BasePolicy | BaseAlgorithm, *, deterministic: bool = True) -> None:
+    def __init__(
+        self,
+        policy: BasePolicy | BaseAlgorithm,
+        *,
+        deterministic: bool = True,
+        statistics: ChannelStatistics | None = None,
+    ) -> None:
         if not isinstance(policy.observation_space, spaces.Dict):
             raise TypeError(f"expected a policy on Dicts, got {policy.observation_space}")
         self.names = list(policy.observation_space.spaces)
+        self.statistics = statistics
         self.memory = _Memory(policy, deterministic)
 
     def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
         """See `Acting`."""
-        return self.memory.predict({name: observations[name] for name in self.names}, first)
+        seen = {name: observations[name] for name in self.names}
+        if self.statistics is not None:
+            seen |= self._normalized(observations, self.statistics)
+        return self.memory.predict(seen, first)
+
+    def _normalized(
+        self, observations: Observation, statistics: ChannelStatistics
+    ) -> dict[str, NDArray[Any]]:
+        channels = [name for name in observations if name != AVAILABLE]
+        available = observations.get(AVAILABLE)
+        normalized = {}
+        for name in statistics.mean:
+            values = statistics.normalize(name, observations[name], clip=CLIP, epsilon=EPSILON)
+            if available is not None:
+                values[available[:, channels.index(name)] == 0] = 0.0
+            normalized[name] = values
+        return normalized

@@ -17,8 +17,11 @@ from mmrl.modality import AVAILABLE
 from mmrl_agents.acting import LatentPolicy, ObservationPolicy
 from mmrl_agents.checkpoints import load_policy
 from mmrl_agents.latent import check_channels
+from mmrl_envs.channel_statistics import ChannelStatistics
 
 POLICY = "policy.zip"
+STATISTICS = "channels.npz"
+"""Of the channels that a policy sees normalized."""
 
 
 class Agent:
@@ -65,7 +68,9 @@ class Agent:
         if not isinstance(saved.sensors, spaces.Dict):
             raise CheckpointError(f"the policy in {folder} has no named sensors: {saved.sensors}")
         if not saved.on_latents:
-            return cls(ObservationPolicy(saved.policy), saved.sensors.spaces)
+            statistics = _statistics(folder) if saved.config.normalize else None
+            acting = ObservationPolicy(saved.policy, statistics=statistics)
+            return cls(acting, saved.sensors.spaces)
         encoder = load_encoder(folder, device=device)
         try:
             check_channels(saved.sensors, encoder.modalities)
@@ -128,6 +133,13 @@ class Agent:
                 f"{AVAILABLE} must have one entry for each of {list(self.sensors)}, got {mask!r}"
             )
         return announced
+
+
+def _statistics(folder: Path) -> ChannelStatistics:
+    try:
+        return ChannelStatistics.load(folder / STATISTICS)
+    except (FileNotFoundError, ValueError) as error:
+        raise CheckpointError(f"the policy needs statistics of its channels: {error}") from error
 
 
 def _reading(name: str, value: ArrayLike, space: spaces.Space[Any]) -> NDArray[Any] | None:

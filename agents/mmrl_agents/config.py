@@ -91,6 +91,10 @@ class AgentConfig:
             `mmrl_agents.rules.UnitActions`.
         terminal_time_limit: Whether a time limit counts as a true end; see
             `mmrl_agents.rules.TerminalTimeLimit`.
+        normalize: Whether a policy without an encoder sees its floating channels with mean 0 and
+            variance 1: by statistics that run along with the training, see only what was not
+            missing, and are saved with the run. (Encoders know the statistics of what they were
+            pretrained on.)
         finetune: Whether the policy's losses train the encoder as well, instead of learning on its
             latents.
 
@@ -116,6 +120,7 @@ class AgentConfig:
     initialization: str = "default"
     action_rule: str = "scaled"
     terminal_time_limit: bool = False
+    normalize: bool = False
     finetune: bool = False
 
     def __post_init__(self) -> None:

@@ -27,6 +27,9 @@ from mmrl_envs.validation import check_number
 
 Path = str | os.PathLike[str]
 
+CLIP, EPSILON = 10.0, 1e-8
+"""Largest absolute value that comes out, and what is added to the variance."""
+
 
 class _Normalizer:
     """What the single and the vector wrapper share: which channels, and how."""
@@ -102,8 +105,8 @@ class NormalizeChannels(gymnasium.ObservationWrapper[Any, Any, Any], RecordConst
         *,
         statistics: Path | None = None,
         update: bool = True,
-        clip: float = 10.0,
-        epsilon: float = 1e-8,
+        clip: float = CLIP,
+        epsilon: float = EPSILON,
     ) -> None:
         RecordConstructorArgs.__init__(
             self,
@@ -174,8 +177,8 @@ class VectorNormalizeChannels(VectorWrapper[Any, Any, Any, Any, Any]):
         *,
         statistics: Path | None = None,
         update: bool = True,
-        clip: float = 10.0,
-        epsilon: float = 1e-8,
+        clip: float = CLIP,
+        epsilon: float = EPSILON,
     ) -> None:
         super().__init__(env)
         self._normalizer = _Normalizer(

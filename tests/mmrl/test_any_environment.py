@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 
 import mmrl
 from mmrl.config import CONFIGS, ConfigError, TrainConfig, from_mapping, to_plain, to_stored
-from mmrl.control import check_environment
-from mmrl.progress import make_console
+from mmrl.control import check_environment, make_env, make_envs, train_policy
+from mmrl.progress import Curve, make_console
+from mmrl.report import ROWS, read_rows
 from mmrl.run_folder import RunFolder
 from mmrl.train import train
+from mmrl_agents.acting import ObservationPolicy
+from mmrl_envs.channel_statistics import ChannelStatistics
 
 TINY = [
     "device=cpu",
@@ -74,3 +80,112 @@ def test_discrete_actions_go_the_whole_way(agent: str, tmp_path: Path) -> None:
 def test_an_algorithm_that_cannot_choose_the_actions_is_refused_before_any_work() -> None:
     with pytest.raises(ConfigError, match=r"HyperHot-v0': sac cannot choose .* can: dqn, ppo"):
         check_environment(config("env=hyperhot"))
+
+
+SPLIT = "{name: split, slices: {angle: [0, 2], speed: [2, 3]}}"
+CAMERA = "{name: camera, size: 36, grayscale: true}"
+FLAT = ["env=gymnasium", "env.id=Pendulum-v1", "+env.kwargs.max_episode_steps=20"]
+SMALL_SAC = ["agent.n_envs=2", "agent.frames=120", "agent.arguments.learning_starts=40"]
+SMALL_SAC += ["agent.arguments.batch_size=8", "agent.arguments.gradient_steps=1"]
+
+
+def wrapped(*specs: str) -> str:
+    return f"env.wrappers=[{', '.join(specs)}]"
+
+
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_wrappers_make_an_environment_multimodal(processes: bool, tmp_path: Path) -> None:
+    settings = [wrapped(SPLIT, "{name: stack, frames: {speed: 2}}"), f"env.processes={processes}"]
+    made = run(tmp_path / "run", *FLAT, *settings, *SMALL_SAC, "collect.n_envs=2")
+    conditions = [row.condition for row in read_rows(made.path / ROWS)]
+    assert conditions[:3] == ["angle+speed", "angle", "speed"]
+    agent = mmrl.load(made.path)
+    env = make_env(from_mapping(made.config).env)
+    observation, _ = env.reset(seed=0)
+    assert observation["speed"].shape == (2, 1)
+    assert env.action_space.contains(agent.act({"angle": observation["angle"]}))
+
+
+def test_one_environment_has_the_wrappers_of_many_and_is_rendered() -> None:
+    pytest.importorskip("pygame", reason="draws Pendulum-v1")
+    settings = config(*FLAT, wrapped(SPLIT.replace("}}", "}, source: state}"), CAMERA)).env
+    settings = replace(settings, wrappers=settings.wrappers[::-1])
+    settings = replace(settings, kwargs={**settings.kwargs, "render_mode": "rgb_array"})
+    env = make_env(settings, render_mode="rgb_array")
+    envs = make_envs(settings, 2)
+    assert env.observation_space == envs.single_observation_space
+    observation, _ = env.reset(seed=0)
+    assert observation["camera"].shape == (1, 36, 36)
+    assert isinstance(env.render(), np.ndarray)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (wrapped("{name: spilt}"), r"env: wrappers\[0\] needs the name of a wrapper"),
+        (wrapped("{name: split, slice: {}}"), r"env: wrappers\[0\] \(split\) has no arguments"),
+        (wrapped(SPLIT, "{name: normalize}"), r"env: the wrapper 'normalize' .* agent.normalize"),
+        ("env.wrappers=[split]", r"env\.wrappers\[0\] must be a group of settings, got 'split'"),
+    ],
+)
+def test_wrong_wrappers_are_refused_by_name(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(*FLAT, override)
+
+
+@pytest.mark.parametrize(
+    ("specs", "message"),
+    [
+        ([SPLIT.replace("[2, 3]", "[1, 3]")], r"\(split\): slices 'angle' and 'speed' overlap"),
+        ([SPLIT, "{name: stack, frames: {arm: 2}}"], r"wrappers\[1\] .*no channels \['arm'\]"),
+        (["{name: camera}"], r"\(camera\): .* in render mode 'rgb_array', got None"),
+        (["{name: camera, source: mujoco}"], r"MuJoCo"),
+        ([], r"expected a Dict observation space"),
+        ([SPLIT, "{name: normalize, update: false, statistics: x.npz}"], "no statistics .* x.npz"),
+    ],
+)
+def test_wrappers_that_do_not_fit_are_refused_before_any_work(
+    specs: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_environment(config(*FLAT, wrapped(*specs)))
+
+
+def test_a_plain_policy_sees_normalized_channels_whose_statistics_are_saved(
+    tmp_path: Path,
+) -> None:
+    settings = [*FLAT, wrapped(SPLIT), *SMALL_SAC, "method=none", "agent.normalize=true"]
+    made = run(tmp_path / "run", *settings, "faults=bernoulli")
+    statistics = ChannelStatistics.load(made.path / "channels.npz")
+    # A start and an observation per frame, and those after the end of episodes.
+    assert statistics.count["angle"] == statistics.count["speed"] > 120
+    assert np.abs(statistics.mean["speed"]).max() > 0.01
+    agent = mmrl.load(made.path)
+    assert isinstance(agent.acting, ObservationPolicy)
+    assert agent.acting.statistics is not None
+    agent.act({"angle": np.array([1.0, 0.0]), "speed": np.array([3.0])})
+    (made.path / "channels.npz").unlink()
+    with pytest.raises(ValueError, match="needs statistics of its channels: no statistics"):
+        mmrl.load(made.path)
+
+
+def test_running_statistics_survive_a_kill(tmp_path: Path) -> None:
+    settings = [*FLAT, wrapped(SPLIT), "agent=a2c", "agent.frames=1200", "agent.n_envs=2"]
+    made = config(*settings, "method=none", "agent.normalize=true")
+    killed = RunFolder.create(tmp_path / "run", to_stored(made))
+
+    class Kill(Curve):
+        def add(self, row: Mapping[str, float]) -> None:
+            if row["frames"] > 900:
+                raise KeyboardInterrupt
+
+    scratch = killed.scratch("train")
+    scratch.mkdir()
+    curve = Kill(scratch / "training.csv", "frames")
+    with pytest.raises(KeyboardInterrupt):
+        train_policy(made, None, killed.path, scratch, curve, lambda _: None)
+    kept = ChannelStatistics.load(scratch / "channels.npz").count["angle"]
+    assert 500 <= kept < 900
+    train(made, killed, make_console())
+    seen = ChannelStatistics.load(killed.path / "channels.npz").count["angle"]
+    assert kept + 300 < seen < 1400

@@ -136,6 +136,9 @@ class CameraObservation(gymnasium.ObservationWrapper[Any, Any, Any], RecordConst
         bare: Any = self.env.unwrapped
         if self._camera is None or self._camera.model is not bare.model:
             self._camera = self._mujoco_camera()
+        prepare = getattr(bare, "_render_callback", None)
+        if prepare is not None:  # gymnasium-robotics moves the marks of goals to their places in it
+            prepare()
         frame = self._camera.render(bare.data)
         # The environment's own viewer, if it is open, takes it for granted that it is current.
         viewer = getattr(getattr(bare, "mujoco_renderer", None), "viewer", None)

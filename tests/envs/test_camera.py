@@ -305,6 +305,23 @@ class TestOfRobots:
         assert process.exitcode == 0
 
 
+def test_what_an_environment_does_before_it_renders_is_done(mujoco: Any) -> None:
+    """As gymnasium-robotics, which only then moves the marks of goals to their places."""
+    env = CameraObservation(gymnasium.make("Hopper-v5"), size=32)
+    bare: Any = env.unwrapped
+    before = env.reset(seed=0)[0]["camera"]
+
+    def paint() -> None:
+        bare.model.geom_rgba[:] = 0, 0, 1, 1
+
+    bare._render_callback = paint
+    after = env.reset(seed=0)[0]["camera"]
+    painted = (after != before).any(axis=0)
+    assert painted.any()
+    assert (after[2] > after[0])[painted].all()
+    env.close()
+
+
 def make_hopper() -> gymnasium.Env[Any, Any]:
     return CameraObservation(gymnasium.make("Hopper-v5"), size=32)
 

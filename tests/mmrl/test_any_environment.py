@@ -189,3 +189,27 @@ def test_running_statistics_survive_a_kill(tmp_path: Path) -> None:
     train(made, killed, make_console())
     seen = ChannelStatistics.load(killed.path / "channels.npz").count["angle"]
     assert kept + 300 < seen < 1400
+
+
+ROBOTS = {
+    "halfcheetah": ("mujoco", ["camera", "position", "velocity"]),
+    "ant": ("mujoco", ["camera", "contact_force", "position", "velocity"]),
+    "fetch_reach": (
+        "gymnasium_robotics",
+        ["achieved_goal", "camera", "desired_goal", "observation"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+@pytest.mark.filterwarnings("ignore")  # of the libraries below
+def test_robots_come_with_channels(name: str) -> None:
+    library, channels = ROBOTS[name]
+    pytest.importorskip(library, reason="needs mmrl[robotics]")
+    settings = config(f"env={name}", "agent=ppo")
+    try:
+        check_environment(settings)
+    except ConfigError as error:
+        pytest.skip(f"needs OpenGL: {error}") if "OpenGL" in str(error) else None
+        raise
+    assert list(make_envs(settings.env, 1).single_observation_space) == channels  # type: ignore[call-overload]

@@ -26,7 +26,7 @@ from mmrl.methods import METHODS, Method, Supervised
 from mmrl.methods.downstream import Downstream
 from mmrl.progress import Advance, Curve, progress_bar
 from mmrl.run_folder import RunFolder
-from mmrl.score_report import LOWER_IS_BETTER, SCORES, main_metric
+from mmrl.score_report import LOWER_IS_BETTER, SCORES, SUMMARY, main_metric
 
 CLASSIFIER = 5
 """Random stream of a run's seed for the classifier on a frozen representation, see `control`."""
@@ -218,10 +218,10 @@ def score_stage(
     console: Console,
     writer: SummaryWriter,
 ) -> None:
-    """Every subset of the modalities, and every missing rate of the test."""
+    """Every subset of the modalities at every missing rate of the test."""
     if run.finished("score"):
         return
-    with run.stage("score", ("scores.csv", SCORES, "scores.png")):
+    with run.stage("score", ("scores.csv", SUMMARY, SCORES, "scores.png")):
         method = checkpoint.load(run.path, ENCODER, device_of(config))
         assert isinstance(method, Supervised)
         with progress_bar(console, "score", len(masks), "rates") as advance:

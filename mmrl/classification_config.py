@@ -98,6 +98,29 @@ class ClassifierConfig:
 
 
 @dataclass(frozen=True)
+class MembersConfig:
+    """Several methods instead of one, over the same seeds and training rates.
+
+    Args:
+        methods: By the label that tables and plots show, each with its `name` and settings; empty:
+            a single run.
+        train: Missing rates in training, each of the data's own rule; empty: `missing.train` alone.
+        seeds: Of the runs, one for each method, rate and seed.
+    """
+
+    methods: dict[str, Any] = field(default_factory=dict)
+    train: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+
+    def __post_init__(self) -> None:
+        for name, values in (("seeds", self.seeds), ("train", self.train)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} must differ, got {list(values)}")
+        if not self.seeds:
+            raise ValueError("seeds must be at least one")
+
+
+@dataclass(frozen=True)
 class ClassificationConfig:
     """A run: `python -m mmrl.train task=classification`.
 
@@ -109,6 +132,7 @@ class ClassificationConfig:
         classifier: What then predicts.
         method: Name of the method.
         method_settings: Its settings; outputs and task are the data's.
+        comparison: Several methods instead of one.
         task: `classification`, also where the targets are numbers.
         experiment: See `TrainConfig`, as for the next five.
         label: See there.
@@ -124,6 +148,7 @@ class ClassificationConfig:
     classifier: ClassifierConfig
     method: str
     method_settings: MethodConfig
+    comparison: MembersConfig = field(default_factory=MembersConfig)
     task: str = CLASSIFICATION
     experiment: str = "default"
     label: str = "method"
@@ -192,6 +217,7 @@ def classification_from_mapping(content: Mapping[str, Any]) -> ClassificationCon
         "fit": FitConfig,
         "pretrain": FitConfig,
         "classifier": ClassifierConfig,
+        "comparison": MembersConfig,
     }
     parts: dict[str, Any] = {
         name: typed(schema, plain.pop(name, None), name) for name, schema in schemas.items()

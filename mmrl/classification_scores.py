@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -18,17 +19,22 @@ from mmrl.data.protocol import Drawn
 from mmrl.files import write_atomically
 from mmrl.methods import Supervised
 from mmrl.metrics.scores import subset_scores
-from mmrl.plots import Words, robustness_figure, to_pixels, to_png
+from mmrl.plots import Words, curves_figure, robustness_figure, to_pixels, to_png
 from mmrl.progress import Advance
 from mmrl.run_folder import RunFolder, json_text
 from mmrl.score_report import (
     LOWER_IS_BETTER,
     SCORES,
+    SUMMARY,
     ScoreRow,
+    ScoreSummary,
+    comparison_table,
     main_metric,
+    over_training,
     plotted,
     read_scores,
     score_table,
+    summaries_to_csv,
     summarise,
     to_csv,
     to_json,
@@ -88,7 +94,7 @@ def score(
     masks: Masks,
     advance: Advance = lambda _: None,
 ) -> list[ScoreRow]:
-    """Scores of the test: every subset of the modalities, and the whole at every missing rate.
+    """Scores of the test: every subset of the modalities at every missing rate.
 
     Args:
         config: Of the run.
@@ -102,9 +108,8 @@ def score(
     for done, (rate, drawn) in enumerate(sorted(masks.items()), start=1):
         mask = data.test.available & drawn.masks["test"]
         test = ArrayData(data.test.values, data.modalities, mask, data.test.target)
-        only = None if rate == 0 else [method.names]
         found = subset_scores(
-            method.predict, test, names=data.target_names, only=only, device=device_of(config)
+            method.predict, test, names=data.target_names, device=device_of(config)
         )
         rows += [
             ScoreRow(
@@ -136,25 +141,41 @@ def write_scores(
         what: For the title: which seeds.
     """
     summaries = summarise(rows)
-    metric = main_metric(s.metric for s in summaries)
-    methods = list(dict.fromkeys(s.method for s in summaries))
     rates = sorted({s.train_rate for s in summaries})
+    methods = list(dict.fromkeys(s.method for s in summaries))
     shown = ", ".join(f"{rate:.0%}" for rate in rates)
     whose = f"{methods[0]} on " * (len(methods) == 1)
     title = f"{whose}{rows[0].data}, {what}, {shown} missing in training"
-    better = "lower" if metric in LOWER_IS_BETTER else "higher"
-    words = Words(score=f"{metric} in the test ({better} is better)", **WORDS)
-    figure = robustness_figure(plotted(summaries, metric), title=title, words=words)
     write_atomically(out / "scores.csv", to_csv(rows).encode())
+    write_atomically(out / SUMMARY, summaries_to_csv(summaries).encode())
     write_atomically(out / SCORES, json_text(to_json(rows, summaries)).encode())
-    write_atomically(out / "scores.png", to_png(figure))
+    for name, figure in _figures(summaries, title).items():
+        write_atomically(out / f"{name}.png", to_png(figure))
+        writer.add_image(name, to_pixels(figure), dataformats="HWC")
     several = len({(s.method, s.train_rate) for s in summaries}) > 1
     for s in summaries:
         owner = f"{s.method}@{s.train_rate:g}/" * several
         name = f"test/{owner}{s.subset}/{s.metric}"
         writer.add_scalar(name, s.mean, round(100 * s.test_rate))
-    writer.add_image("scores", to_pixels(figure), dataformats="HWC")
-    console.print(score_table(summaries, title=title))
+    table = comparison_table if several else score_table
+    console.print(table(summaries, title=title))
+
+
+def _figures(summaries: Sequence[ScoreSummary], title: str) -> dict[str, Figure]:
+    """Plots by name: over the test's rates, or, of several training rates, over those as well."""
+    metric = main_metric(s.metric for s in summaries)
+    better = "lower" if metric in LOWER_IS_BETTER else "higher"
+    words = Words(score=f"{metric} in the test ({better} is better)", **WORDS)
+    rates = sorted({s.train_rate for s in summaries})
+    if len(rates) == 1:
+        return {"scores": robustness_figure(plotted(summaries, metric), title=title, words=words)}
+    over = replace(words, rates="missing rate in training (%)")
+    figures = {"scores": curves_figure(over_training(summaries, metric), title=title, words=over)}
+    for rate in rates:
+        own = plotted([s for s in summaries if s.train_rate == rate], metric)
+        at = f"{summaries[0].data}, {rate:.0%} missing in training"
+        figures[f"scores-{rate:g}"] = robustness_figure(own, title=at, words=words)
+    return figures
 
 
 def join_scores(runs: Sequence[RunFolder], console: Console) -> Path:
@@ -176,7 +197,12 @@ def join_scores(runs: Sequence[RunFolder], console: Console) -> Path:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     out = runs[0].new_subfolder("evaluation")
+    write_joined(rows, out, console)
+    return out
+
+
+def write_joined(rows: Sequence[ScoreRow], out: Path, console: Console) -> None:
+    """`write_scores` of several runs."""
     seeds = len({row.seed for row in rows})
     with SummaryWriter(str(out / "tb")) as writer:
         write_scores(rows, out, console, writer, f"{seeds} seed{'s' * (seeds > 1)}")
-    return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib import rc_context
@@ -87,6 +87,30 @@ def robustness_figure(
         if len(agents) > 1:
             handles, labels = axes[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=len(agents))
+        figure.suptitle(title)
+    return figure
+
+
+def curves_figure(summaries: Sequence[Summary], *, title: str, words: Words) -> Figure:
+    """A score against a rate, a panel for each condition and a line for each agent.
+
+    Args:
+        summaries: Of any number of agents, conditions and rates.
+        title: Above the plot.
+        words: What the axes say; the conditions are the panels' titles.
+    """
+    conditions = list(dict.fromkeys(s.condition for s in summaries))
+    agents = list(dict.fromkeys(s.agent for s in summaries))
+    with _style():
+        figure, axes = _figure(len(conditions))
+        for axis, condition in zip(axes, conditions, strict=True):
+            panel = replace(words, rates_title=condition)
+            for index, agent in enumerate(agents):
+                own = [s for s in summaries if (s.agent, s.condition) == (agent, condition)]
+                _draw_rates(axis, own, index, panel)
+        axes[0].set_ylabel(words.score)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(agents), 7))
         figure.suptitle(title)
     return figure
 

@@ -8,16 +8,20 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich import box
 from rich.table import Table
 
+from mmrl.metrics.intervals import bootstrap_interval
 from mmrl.report import BERNOULLI, Summary
 from mmrl.run_folder import RunFolderError
 
 SCORES = "scores.json"
 """File of the rows."""
+SUMMARY = "summary.csv"
+"""File of means, spreads and intervals over seeds."""
 METRICS_SHOWN = 4
 BEST_FIRST = ("accuracy", "acc2_nonzero", "mae", "f1_weighted")
 """The score that is plotted and validated by: the first of these that there is."""
@@ -71,6 +75,9 @@ class ScoreSummary:
         seeds: How many.
         mean: Over seeds.
         std: Over seeds (with n - 1); 0 where there is one.
+        ci_low: Lower end of the bootstrap interval (95 %) of the mean over seeds; the mean where
+            there is one seed.
+        ci_high: Upper end.
     """
 
     method: str
@@ -82,14 +89,27 @@ class ScoreSummary:
     seeds: int
     mean: float
     std: float
+    ci_low: float
+    ci_high: float
 
 
 def to_csv(rows: Iterable[ScoreRow]) -> str:
     """Rows as comma-separated values with a header, scores rounded to six digits."""
+    return _csv(COLUMNS, (asdict(row) for row in rows))
+
+
+def summaries_to_csv(summaries: Iterable[ScoreSummary]) -> str:
+    """Summaries as comma-separated values with a header, numbers rounded to six digits."""
+    columns = tuple(f.name for f in fields(ScoreSummary))
+    return _csv(columns, (asdict(summary) for summary in summaries))
+
+
+def _csv(columns: Sequence[str], lines: Iterable[dict[str, Any]]) -> str:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) | {"value": round(row.value, 6)} for row in rows)
+    for line in lines:
+        writer.writerow({k: round(v, 6) if isinstance(v, float) else v for k, v in line.items()})
     return buffer.getvalue()
 
 
@@ -142,8 +162,12 @@ def _summary(rows: Sequence[ScoreRow]) -> ScoreSummary:
             f"{first.subset!r}: give runs that differ in seed, or in label"
         )
     values = np.array([row.value for row in rows])
-    std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    return ScoreSummary(*first.condition, first.metric, len(rows), float(values.mean()), std)
+    mean, std = float(values.mean()), 0.0
+    low = high = mean
+    if len(values) > 1 and np.isfinite(values).all():
+        std = float(values.std(ddof=1))
+        low, high = bootstrap_interval([values], np.random.default_rng(0))
+    return ScoreSummary(*first.condition, first.metric, len(rows), mean, std, low, high)
 
 
 def main_metric(names: Iterable[str]) -> str:
@@ -159,6 +183,9 @@ def main_metric(names: Iterable[str]) -> str:
 
 def score_table(summaries: Sequence[ScoreSummary], *, title: str) -> Table:
     """What the terminal shows: a line for each condition, a column for each score.
+
+    Conditions are the subsets of the complete test and the rates of the whole; subsets under a
+    rate are in the files only.
 
     Args:
         summaries: See `summarise`.
@@ -177,7 +204,10 @@ def score_table(summaries: Sequence[ScoreSummary], *, title: str) -> Table:
     for name in metrics:
         table.add_column(name, no_wrap=True, justify="right")
     lines: dict[tuple[str, str, float], dict[str, str]] = {}
+    longest = max(s.subset.count("+") for s in summaries)
     for s in summaries:
+        if s.test_rate and s.subset.count("+") < longest:
+            continue
         spread = f" ± {s.std:.3f}" if over_seeds else ""
         place = lines.setdefault((labels[s.method, s.train_rate], s.subset, s.test_rate), {})
         place[s.metric] = f"{s.mean:.3f}{spread}"
@@ -185,6 +215,36 @@ def score_table(summaries: Sequence[ScoreSummary], *, title: str) -> Table:
         first = [label] if several else []
         shown = f"{rate:.0%}" if rate else ""
         table.add_row(*first, subset, shown, *(cells.get(name, "") for name in metrics))
+    return table
+
+
+def comparison_table(summaries: Sequence[ScoreSummary], *, title: str) -> Table:
+    """What the terminal shows of several methods or training rates: their main score side by side.
+
+    Methods stand below each other under each subset of the complete test; all else is in the files.
+
+    Args:
+        summaries: See `summarise`.
+        title: Above the table.
+    """
+    metric = main_metric(s.metric for s in summaries)
+    shown = [s for s in summaries if s.metric == metric and s.test_rate == 0]
+    seeds = " or ".join(map(str, sorted({s.seeds for s in shown})))
+    caption = f"{metric}: mean ± standard deviation, 95 % interval of the mean; seeds: {seeds}"
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, collapse_padding=True)
+    for name in ("missing in training", "modalities", "method"):
+        table.add_column(name)
+    for name in (metric, "interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    blocks: dict[tuple[float, str], list[ScoreSummary]] = {}
+    for s in sorted(shown, key=lambda s: s.train_rate):
+        blocks.setdefault((s.train_rate, s.subset), []).append(s)
+    for (rate, subset), block in blocks.items():
+        for i, s in enumerate(block):
+            where = ("", "") if i else (f"{rate:.0%}", subset)
+            interval = f"{s.ci_low:.3f} to {s.ci_high:.3f}" * (s.seeds > 1)
+            value = f"{s.mean:.3f} ± {s.std:.3f}" if s.seeds > 1 else f"{s.mean:.3f}"
+            table.add_row(*where, s.method, value, interval, end_section=i == len(block) - 1)
     return table
 
 
@@ -202,7 +262,7 @@ def series(summaries: Sequence[ScoreSummary]) -> dict[tuple[str, float], str]:
 
 
 def plotted(summaries: Sequence[ScoreSummary], metric: str) -> list[Summary]:
-    """One score as what `mmrl.plots.robustness_figure` draws, standard deviations as intervals.
+    """One score as what `mmrl.plots.robustness_figure` draws.
 
     Rows of the whole at any test rate are the curve, those at rate 0 the subsets.
     """
@@ -219,8 +279,8 @@ def plotted(summaries: Sequence[ScoreSummary], metric: str) -> list[Summary]:
             mean=s.mean,
             iqm=s.mean,
             std=s.std,
-            ci_low=s.mean - s.std,
-            ci_high=s.mean + s.std,
+            ci_low=s.ci_low,
+            ci_high=s.ci_high,
         )
         for s in own
         for condition in [s.subset] * (s.test_rate == 0)
@@ -228,6 +288,26 @@ def plotted(summaries: Sequence[ScoreSummary], metric: str) -> list[Summary]:
     ]
     has_curve = any(p.rate > 0 for p in points)
     return [p for p in points if has_curve or p.condition != BERNOULLI]
+
+
+def over_training(summaries: Sequence[ScoreSummary], metric: str) -> list[Summary]:
+    """One score of the complete test against the training's rate: `mmrl.plots.curves_figure`."""
+    return [
+        Summary(
+            agent=s.method,
+            condition=s.subset,
+            rate=s.train_rate,
+            seeds=s.seeds,
+            episodes=0,
+            mean=s.mean,
+            iqm=s.mean,
+            std=s.std,
+            ci_low=s.ci_low,
+            ci_high=s.ci_high,
+        )
+        for s in summaries
+        if s.metric == metric and s.test_rate == 0
+    ]
 
 
 def _number(value: float | None) -> float:

@@ -21,6 +21,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl import checkpoint
 from mmrl.classification import assist_classification, check_classification, classify
+from mmrl.classification_comparison import check_members, compare_methods
 from mmrl.classification_config import (
     CLASSIFICATION,
     ClassificationConfig,
@@ -90,6 +91,9 @@ def prepare(content: Mapping[str, Any]) -> tuple[Path, Work]:
     """
     if content.get("task") == CLASSIFICATION:
         settings = classification_from_mapping(content)
+        if settings.comparison.methods:
+            check_members(settings, content)
+            return _new_path(settings), partial(compare_methods, settings)
         work = partial(classify, settings, check_classification(settings))
         return _new_path(settings, f"{settings.label}-{settings.data.name}"), work
     config = from_mapping(content)
@@ -108,6 +112,8 @@ def assist(given: dict[str, Any], resume: str | None) -> None:
     """The pretraining as a rank other than the first; it makes the same data and writes nothing."""
     run = None if resume is None else RunFolder.open(resume)
     content = given if run is None else run.config
+    if content.get("comparison", {}).get("methods"):
+        raise ConfigError("a comparison trains in one process: start it without ranks")
     if content.get("task") == CLASSIFICATION:
         assist_classification(classification_from_mapping(content), run)
         return

@@ -46,6 +46,7 @@ FILES = {
     "scores.csv",
     "scores.json",
     "scores.png",
+    "summary.csv",
     "missing/test-0.npz",
     "missing/test-0.yaml",
     "missing/test-0.5.npz",
@@ -140,9 +141,12 @@ def test_every_subset_and_every_rate_is_scored(finished: RunFolder) -> None:
         for row in rows
         if row["metric"] == "accuracy"
     }
-    both = "image+sound"
-    assert list(accuracy) == [(both, 0.0), ("image", 0.0), ("sound", 0.0), (both, 0.5)]
-    assert min(accuracy.values()) > 0.8
+    subsets = ("image+sound", "image", "sound")
+    assert list(accuracy) == [(subset, rate) for rate in (0.0, 0.5) for subset in subsets]
+    assert min(accuracy[subset, 0.0] for subset in subsets) > 0.8
+    assert accuracy["image+sound", 0.5] > 0.8
+    # Half of the samples have nothing of a single modality, and their class is guessed.
+    assert accuracy["image", 0.5] < accuracy["image", 0.0] - 0.1
     assert {(r["method"], r["data"], float(r["train_rate"]), r["seed"]) for r in rows} == {
         ("concat", "classes", 0.4, "0")
     }

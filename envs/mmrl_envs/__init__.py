@@ -1,7 +1,7 @@
 """Multimodal environments for Gymnasium and wrappers that let their sensors fail.
 
-Importing the package registers `mmrl/MultimodalPendulum-v0` and `mmrl/HyperHot-v0`. It needs
-Gymnasium, NumPy and OpenCV.
+Importing the package registers `mmrl/MultimodalPendulum-v0`, `mmrl/HyperHot-v0` and
+`mmrl/DigitDial-v0`. It needs Gymnasium, NumPy and OpenCV.
 """
 
 import gymnasium
@@ -36,4 +36,9 @@ gymnasium.register(
     id="mmrl/HyperHot-v0",
     entry_point="mmrl_envs.hyperhot:HyperHotEnv",
     vector_entry_point="mmrl_envs.hyperhot:HyperHotVectorEnv",
+)
+gymnasium.register(
+    id="mmrl/DigitDial-v0",
+    entry_point="mmrl_envs.digit_dial:DigitDialEnv",
+    vector_entry_point="mmrl_envs.digit_dial:DigitDialVectorEnv",
 )

@@ -28,6 +28,8 @@ CONFIGS = _installed if _installed.is_dir() else _installed.parent.parent / "con
 CONTROL = "control"
 NO_METHOD = "none"
 
+RANDOM, PARTLY_TRAINED = "random", "partly_trained"
+"""Who acts while observations are collected, besides a policy that is given by its path."""
 NO_RUNNING_STATISTICS = (
     "the wrapper 'normalize' needs update: false and a file of statistics here: running ones would "
     "differ between environments, and between collecting, training and evaluation. Encoders need "
@@ -94,10 +96,19 @@ class FaultsConfig:
 
 @dataclass(frozen=True)
 class CollectConfig:
-    """What the encoder is pretrained on: observations under uniformly random actions.
+    """What the encoder is pretrained on: observations, and who acts while they are made.
 
     Args:
         samples: For training.
+        policy: `random`: uniformly random actions. `partly_trained`: a policy that is trained for
+            `policy_frames` on what the environment returns without its wrappers. Or a path: the
+            folder of a run with the same sensors, or a zip that Stable-Baselines3 saved, of a
+            policy on what the environment returns without its wrappers; nothing is unpickled.
+        policy_frames: See `policy`.
+        agent: Algorithm of a policy that is partly trained, or of the zip; None: that of the run.
+        random_episodes: Share of episodes in which a policy's actions are replaced by random ones,
+            for data that cover more than it does.
+        random_actions: Share of steps of the other episodes.
         test_samples: For the probes that measure the representation.
         restart_every: Steps after which an environment starts anew, for data that cover the states
             in which a policy lives; None: one uninterrupted trajectory.
@@ -106,13 +117,21 @@ class CollectConfig:
     """
 
     samples: int = 20_000
+    policy: str = RANDOM
+    policy_frames: int = 50_000
+    agent: AgentConfig | None = None
+    random_episodes: float = 0.2
+    random_actions: float = 0.1
     test_samples: int = 2_000
     restart_every: int | None = 50
     n_envs: int = 64
     keep: bool = False
 
     def __post_init__(self) -> None:
-        _positive(self, "samples", "test_samples", "n_envs")
+        _positive(self, "samples", "test_samples", "n_envs", "policy_frames")
+        for name in ("random_episodes", "random_actions"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         if self.restart_every is not None:
             _positive(self, "restart_every")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mmrl.classification_config import ClassificationConfig
 from mmrl.config import ConfigError, EnvConfig, FaultsConfig, TrainConfig
-from mmrl.data import ArrayData, collect
+from mmrl.data import ArrayData
 from mmrl.fit import FitResult, OnStep, fit
 from mmrl.methods import METHODS, Method
 from mmrl.metrics.probes import Probe, probe_targets
@@ -42,8 +42,9 @@ from mmrl_envs.wrapping import wrap
 
 Envs = VectorEnv[Any, Any, Any]
 
+Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 # Numbers that keep apart the random streams of one run's seed.
-TRAINING_DATA, TEST_DATA, FITTING, POLICY, EPISODES = range(5)
+TRAINING_DATA, TEST_DATA, FITTING, POLICY, EPISODES, BEHAVIOUR = range(6)
 
 
 def stream(seed: int, use: int) -> int:
@@ -58,6 +59,7 @@ def make_envs(
     faults: FaultsConfig | None = None,
     render_mode: str | None = None,
 ) -> Envs:
+    inner: Sequence[Wrapper] = (),
     """Makes environments that are stepped at once and start anew in the step that ends an episode.
 
     Args:
@@ -67,13 +69,14 @@ def make_envs(
             environment as it is.
         render_mode: Of the environments.
 
+        inner: Wrappers that are put around each environment before those of the settings.
     Raises:
         ConfigError: The id is not registered, or the environment refuses its arguments.
     """
     kwargs = config.kwargs | ({} if render_mode is None else {"render_mode": render_mode})
     with _refusing(config):
         spec = gym.spec(_import_module(config.id))
-        if not config.wrappers and not config.processes and _steps_as_one(spec):
+        if not (config.wrappers or inner or config.processes) and _steps_as_one(spec):
             envs = gym.make_vec(
                 spec.id,
                 num_envs=n_envs,
@@ -82,7 +85,8 @@ def make_envs(
                 **kwargs,
             )
         else:
-            envs = _make_copies(config, spec, n_envs, kwargs)
+            wrappers = [*inner, partial(wrap, wrappers=config.wrappers)]
+            envs = _make_copies(spec, n_envs, config.processes, wrappers, kwargs)
     if faults is None:
         return envs
     try:
@@ -116,26 +120,6 @@ def check_environment(config: TrainConfig) -> None:
         raise ConfigError(f"env {config.env.id!r}: {error}") from error
     finally:
         envs.close()
-
-
-def collect_data(config: TrainConfig, advance: Advance) -> tuple[ArrayData, ArrayData]:
-    """Observations under random actions: for training, and for probes of the representation."""
-    settings = config.collect
-    parts = []
-    for use, samples in ((TRAINING_DATA, settings.samples), (TEST_DATA, settings.test_samples)):
-        before = 0 if use == TRAINING_DATA else settings.samples
-        envs = make_envs(config.env, min(settings.n_envs, samples))
-        data = collect(
-            envs,
-            samples,
-            seed=stream(config.seed, use),
-            restart_every=settings.restart_every,
-            kinds=config.env.kinds,
-            on_progress=lambda done, before=before: advance(before + done),  # type: ignore[misc]
-        )
-        envs.close()
-        parts.append(data)
-    return parts[0], parts[1]
 
 
 def pretrain(
@@ -348,17 +332,23 @@ def _refusing(config: EnvConfig) -> Iterator[None]:
         raise ConfigError(f"env {config.id!r} cannot be made: {error}") from error
 
 
-def _make_copies(config: EnvConfig, spec: EnvSpec, n_envs: int, kwargs: dict[str, Any]) -> Envs:
+def _make_copies(
+    spec: EnvSpec,
+    n_envs: int,
+    processes: bool,
+    wrappers: Sequence[Wrapper],
+    kwargs: dict[str, Any],
+) -> Envs:
     """Environments side by side, in this process or in one each."""
     vector_kwargs: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    if config.processes:
+    if processes:
         vector_kwargs["context"] = "spawn"  # what renders by OpenGL does not survive a fork
     return gym.make_vec(
         spec.id,
         num_envs=n_envs,
-        vectorization_mode="async" if config.processes else "sync",
+        vectorization_mode="async" if processes else "sync",
         vector_kwargs=vector_kwargs,
-        wrappers=[partial(wrap, wrappers=config.wrappers)],
+        wrappers=wrappers,
         **kwargs,
     )
 

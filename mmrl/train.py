@@ -27,12 +27,20 @@ from mmrl.classification_config import (
     ClassificationConfig,
     classification_from_mapping,
 )
+from mmrl.collecting import check_collecting, collect_data, given_policy, train_behaviour
 from mmrl.command_line import command_line, refuse_other_settings
 from mmrl.comparison import compare
-from mmrl.config import Composed, ConfigError, TrainConfig, from_mapping, to_plain
+from mmrl.config import (
+    PARTLY_TRAINED,
+    RANDOM,
+    Composed,
+    ConfigError,
+    TrainConfig,
+    from_mapping,
+    to_plain,
+)
 from mmrl.control import (
     check_environment,
-    collect_data,
     pretrain,
     probe,
     train_policy,
@@ -99,6 +107,7 @@ def prepare(content: Mapping[str, Any]) -> tuple[Path, Work]:
     config = from_mapping(content)
     check_environment(config)
     if config.comparison.variants:
+    check_collecting(config)
         return _new_path(config), partial(compare, config, train=train)
     return _new_path(config), partial(train, config)
 
@@ -123,7 +132,9 @@ def assist(given: dict[str, Any], resume: str | None) -> None:
     if config.comparison.variants:
         raise ConfigError("a comparison trains in one process: start it without ranks")
     state = None if run is None else run.scratch("pretrain") / STATE
-    pretrain(config, collect_data(config, lambda _: None)[0], state, lambda _, __: None)
+    check_collecting(config)
+    policy = None if config.collect.policy == RANDOM else given_policy(config)
+    pretrain(config, collect_data(config, lambda _: None, policy)[0], state, lambda _, __: None)
 
 
 def train(config: TrainConfig, run: RunFolder, console: Console) -> None:
@@ -139,13 +150,19 @@ def train(config: TrainConfig, run: RunFolder, console: Console) -> None:
 def collect_stage(
     config: TrainConfig, run: RunFolder, console: Console, writer: SummaryWriter
 ) -> None:
-    """Observations under random actions."""
+    """Observations under random actions, or under a policy."""
     if run.finished("collect"):
         return
     total = config.collect.samples + config.collect.test_samples
-    with run.stage("collect", (DATA, TEST_DATA)):
+    with run.stage("collect", (DATA, TEST_DATA)) as scratch:
+        policy = None
+        if config.collect.policy == PARTLY_TRAINED:
+            with progress_bar(console, "explore", config.collect.policy_frames, "frames") as more:
+                policy = train_behaviour(config, scratch, more)
+        elif config.collect.policy != RANDOM:
+            policy = given_policy(config)
         with progress_bar(console, "collect", total, "samples") as advance:
-            data, test = collect_data(config, advance)
+            data, test = collect_data(config, advance, policy)
         data.save(run.path / DATA)
         test.save(run.path / TEST_DATA)
         facts = {

@@ -34,8 +34,13 @@ class Acting(Protocol):
         ...
 
 
-class _Memory:
-    """The hidden state of a recurrent policy; nothing for the others."""
+class PolicyMemory:
+    """A policy with the hidden state that a recurrent one has.
+
+    Args:
+        policy: Of Stable-Baselines3.
+        deterministic: Whether the most likely action is taken.
+    """
 
     def __init__(self, policy: BasePolicy | BaseAlgorithm, deterministic: bool) -> None:
         self.policy = policy
@@ -45,6 +50,7 @@ class _Memory:
 
     def predict(self, observation: Any, first: NDArray[np.bool_]) -> NDArray[Any]:
         if len(first) != self.envs:
+        """Actions for a batch; `first` says where an episode has just started."""
             self.state, self.envs = None, len(first)
         actions, self.state = self.policy.predict(
             observation, self.state, first, deterministic=self.deterministic
@@ -103,7 +109,7 @@ class ObservationPolicy:
             raise TypeError(f"expected a policy on Dicts, got {policy.observation_space}")
         self.names = list(policy.observation_space.spaces)
         self.statistics = statistics
-        self.memory = _Memory(policy, deterministic)
+        self.memory = PolicyMemory(policy, deterministic)
 
     def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
         """See `Acting`."""

@@ -44,6 +44,7 @@ class Agent:
     ) -> None:
         self.acting = acting
         self.sensors = {name: space for name, space in sensors.items() if name != AVAILABLE}
+        self.action_space = acting.memory.policy.action_space
         self._first = True
 
     @classmethod

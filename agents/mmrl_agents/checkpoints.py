@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -36,6 +37,7 @@ from mmrl_agents.noise import NoiseConfig
 from mmrl_agents.spaces import from_plain, to_plain
 
 DESCRIPTION = "mmrl.json"
+WEIGHTS = "policy.pth"
 FORMAT = "mmrl-policy"
 VERSION = 1
 
@@ -124,6 +126,30 @@ def load_policy(
     return SavedPolicy(policy, config, sensors, on_latents)
 
 
+def load_weights(policy: BasePolicy, path: Path | str) -> None:
+    """Fills a policy with the weights in a file of Stable-Baselines3; only tensors are read.
+
+    Args:
+        policy: From `build_policy`; put into evaluation mode.
+        path: Of a zip that an algorithm's `save` wrote.
+
+    Raises:
+        CheckpointError: The file is missing or damaged, or its policy has another form.
+    """
+    path = Path(path)
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        weights = BytesIO(archive.read(WEIGHTS))
+        tensors = torch.load(weights, map_location=policy.device, weights_only=True)
+    try:
+        policy.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise CheckpointError(
+            f"the weights in {path} are not of such a {type(policy).__name__}: {first}"
+        ) from error
+    policy.set_training_mode(False)
+
+
 def _sensors(venv: VecEnv) -> spaces.Space[Any]:
     """What the environment's sensors deliver, before it is encoded or its axes are turned."""
     while isinstance(venv, VecEnvWrapper):
@@ -135,11 +161,22 @@ def _sensors(venv: VecEnv) -> spaces.Space[Any]:
 
 
 def _read(path: Path, device: torch.device) -> tuple[Mapping[str, Any], Mapping[str, torch.Tensor]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            description = json.loads(archive.read(DESCRIPTION))
-            weights = BytesIO(archive.read("policy.pth"))
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        description = json.loads(archive.read(DESCRIPTION))
+        weights = BytesIO(archive.read(WEIGHTS))
         tensors = torch.load(weights, map_location=device, weights_only=True)
+    if description.get("format") != FORMAT or description.get("version") != VERSION:
+        raise CheckpointError(
+            f"{path} has format {description.get('format')!r}, version "
+            f"{description.get('version')!r}; this release reads {FORMAT!r}, {VERSION}"
+        )
+    return description, tensors
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no policy at {path}") from error
     except KeyError as error:
@@ -149,12 +186,6 @@ def _read(path: Path, device: torch.device) -> tuple[Mapping[str, Any], Mapping[
         ) from error
     except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, UnpicklingError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
-    if description.get("format") != FORMAT or description.get("version") != VERSION:
-        raise CheckpointError(
-            f"{path} has format {description.get('format')!r}, version "
-            f"{description.get('version')!r}; this release reads {FORMAT!r}, {VERSION}"
-        )
-    return description, tensors
 
 
 def _config(plain: Mapping[str, Any]) -> AgentConfig:

@@ -37,6 +37,7 @@ ENTRY_POINTS = (
     "mmrl.train",
     "mmrl.evaluate",
     "mmrl.command_line",
+    "mmrl.collecting",
     "mmrl.comparison",
     "mmrl.config",
     "mmrl.control",

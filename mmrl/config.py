@@ -27,9 +27,9 @@ CONFIGS = _installed if _installed.is_dir() else _installed.parent.parent / "con
 
 CONTROL = "control"
 NO_METHOD = "none"
-
 RANDOM, PARTLY_TRAINED = "random", "partly_trained"
 """Who acts while observations are collected, besides a policy that is given by its path."""
+
 NO_RUNNING_STATISTICS = (
     "the wrapper 'normalize' needs update: false and a file of statistics here: running ones would "
     "differ between environments, and between collecting, training and evaluation. Encoders need "
@@ -99,7 +99,6 @@ class CollectConfig:
     """What the encoder is pretrained on: observations, and who acts while they are made.
 
     Args:
-        samples: For training.
         policy: `random`: uniformly random actions. `partly_trained`: a policy that is trained for
             `policy_frames` on what the environment returns without its wrappers. Or a path: the
             folder of a run with the same sensors, or a zip that Stable-Baselines3 saved, of a
@@ -109,6 +108,7 @@ class CollectConfig:
         random_episodes: Share of episodes in which a policy's actions are replaced by random ones,
             for data that cover more than it does.
         random_actions: Share of steps of the other episodes.
+        samples: For training.
         test_samples: For the probes that measure the representation.
         restart_every: Steps after which an environment starts anew, for data that cover the states
             in which a policy lives; None: one uninterrupted trajectory.
@@ -116,12 +116,12 @@ class CollectConfig:
         keep: Whether the data stay in the run folder when pretraining is finished.
     """
 
-    samples: int = 20_000
     policy: str = RANDOM
     policy_frames: int = 50_000
     agent: AgentConfig | None = None
     random_episodes: float = 0.2
     random_actions: float = 0.1
+    samples: int = 20_000
     test_samples: int = 2_000
     restart_every: int | None = 50
     n_envs: int = 64

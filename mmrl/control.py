@@ -41,8 +41,8 @@ from mmrl_envs.faults import make_faults
 from mmrl_envs.wrapping import wrap
 
 Envs = VectorEnv[Any, Any, Any]
-
 Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
+
 # Numbers that keep apart the random streams of one run's seed.
 TRAINING_DATA, TEST_DATA, FITTING, POLICY, EPISODES, BEHAVIOUR = range(6)
 
@@ -58,8 +58,8 @@ def make_envs(
     *,
     faults: FaultsConfig | None = None,
     render_mode: str | None = None,
-) -> Envs:
     inner: Sequence[Wrapper] = (),
+) -> Envs:
     """Makes environments that are stepped at once and start anew in the step that ends an episode.
 
     Args:
@@ -68,8 +68,8 @@ def make_envs(
         faults: Adds `available` to the observation, even where nothing ever fails; None: the
             environment as it is.
         render_mode: Of the environments.
-
         inner: Wrappers that are put around each environment before those of the settings.
+
     Raises:
         ConfigError: The id is not registered, or the environment refuses its arguments.
     """

@@ -106,8 +106,8 @@ def prepare(content: Mapping[str, Any]) -> tuple[Path, Work]:
         return _new_path(settings, f"{settings.label}-{settings.data.name}"), work
     config = from_mapping(content)
     check_environment(config)
-    if config.comparison.variants:
     check_collecting(config)
+    if config.comparison.variants:
         return _new_path(config), partial(compare, config, train=train)
     return _new_path(config), partial(train, config)
 

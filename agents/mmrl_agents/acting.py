@@ -49,8 +49,8 @@ class PolicyMemory:
         self.envs = 0
 
     def predict(self, observation: Any, first: NDArray[np.bool_]) -> NDArray[Any]:
-        if len(first) != self.envs:
         """Actions for a batch; `first` says where an episode has just started."""
+        if len(first) != self.envs:
             self.state, self.envs = None, len(first)
         actions, self.state = self.policy.predict(
             observation, self.state, first, deterministic=self.deterministic

@@ -77,7 +77,7 @@ class LatentPolicy:
         deterministic: bool = True,
     ) -> None:
         self.latents = LatentMemory(encoder, device)
-        self.memory = _Memory(policy, deterministic)
+        self.memory = PolicyMemory(policy, deterministic)
 
     def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
         """See `Acting`; while nothing is available the last latent is held."""

@@ -19,6 +19,7 @@ from mmrl.fit import FitConfig
 from mmrl.methods import METHODS
 from mmrl.methods.method import MethodConfig
 from mmrl_agents.config import AgentConfig
+from mmrl_envs.faults import make_faults
 from mmrl_envs.wrapping import check_wrappers
 
 _installed = Path(__file__).resolve().parent / "configs"
@@ -137,6 +138,24 @@ class CollectConfig:
 
 
 @dataclass(frozen=True)
+class ConditionConfig:
+    """One way in which sensors fail while an agent is evaluated.
+
+    Args:
+        name: In tables and plots.
+        faults: Fault specifications, see `mmrl_envs.faults.make_faults`.
+        rate: Nominal share of steps at which a sensor is missing, where that is the point.
+    """
+
+    name: str
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        make_faults(self.faults)
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """How robustness is measured.
 
@@ -144,6 +163,7 @@ class EvaluateConfig:
         episodes: Per condition; every condition has the same starts.
         n_envs: Episodes that run at once.
         rates: Shares of steps at which every sensor is missing on its own, each in [0, 1).
+        conditions: More conditions, after every subset of the sensors and the rates.
         video: Whether a video is made of an episode in which sensors go down and come back.
         probe: Whether the representation is probed for the environment's state.
         probe_steps: Optimisation steps of the probe.
@@ -153,6 +173,7 @@ class EvaluateConfig:
     episodes: int = 100
     n_envs: int = 100
     rates: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    conditions: tuple[ConditionConfig, ...] = ()
     video: bool = True
     probe: bool = True
     probe_steps: int = 3_000

@@ -23,7 +23,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import Tensor
 
 from mmrl.classification_config import ClassificationConfig
-from mmrl.config import ConfigError, EnvConfig, FaultsConfig, TrainConfig
+from mmrl.config import ConditionConfig, ConfigError, EnvConfig, FaultsConfig, TrainConfig
 from mmrl.data import ArrayData
 from mmrl.fit import FitResult, OnStep, fit
 from mmrl.methods import METHODS, Method
@@ -115,11 +115,26 @@ def check_environment(config: TrainConfig) -> None:
         if config.method_settings is not None:
             METHODS[config.method](modalities, config.method_settings)
         _with_faults(envs, config.faults)
+        check_conditions(config.evaluate.conditions, [m.name for m in modalities])
         check_actions(config.agent.algorithm, envs.single_action_space)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"env {config.env.id!r}: {error}") from error
     finally:
         envs.close()
+
+
+def check_conditions(conditions: Sequence[ConditionConfig], channels: Sequence[str]) -> None:
+    """Whether the faults of conditions name sensors that exist.
+
+    Raises:
+        ConfigError: One of them does not.
+    """
+    for condition in conditions:
+        try:
+            for fault in make_faults(condition.faults):
+                fault.on(channels)
+        except ValueError as error:
+            raise ConfigError(f"condition {condition.name!r}: {error}") from error
 
 
 def pretrain(

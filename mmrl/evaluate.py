@@ -7,8 +7,8 @@ classification runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mmrl.classification_scores import join_scores
 from mmrl.command_line import command_line
 from mmrl.config import (
     Composed,
+    ConditionConfig,
     ConfigError,
     EvaluateConfig,
     TrainConfig,
@@ -30,7 +31,7 @@ from mmrl.config import (
     to_plain,
     typed,
 )
-from mmrl.control import EPISODES, device_of, make_env, make_envs, stream
+from mmrl.control import EPISODES, check_conditions, device_of, make_env, make_envs, stream
 from mmrl.files import write_atomically
 from mmrl.metrics.intervals import bootstrap_interval
 from mmrl.plots import robustness_figure, to_pixels, to_png
@@ -41,7 +42,6 @@ from mmrl.video import outages, write_video
 from mmrl_agents.agent import Agent
 from mmrl_agents.robustness import Condition, evaluate, rate_conditions, subset_conditions
 from mmrl_envs import SensorDropout
-from mmrl_envs.faults import make_faults
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class CommandConfig:
         rates: See there.
         video: See there.
         confidence: See there.
-        conditions: More conditions: `name`, `faults` and `rate`.
+        conditions: See there; more than those that each run has.
     """
 
     run: list[str]
@@ -68,7 +68,7 @@ class CommandConfig:
     rates: tuple[float, ...] = EvaluateConfig().rates
     video: bool = True
     confidence: float = 0.95
-    conditions: list[dict[str, Any]] = field(default_factory=list)
+    conditions: tuple[ConditionConfig, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.run:
@@ -84,6 +84,7 @@ class CommandConfig:
             rates=self.rates,
             video=self.video,
             confidence=self.confidence,
+            conditions=(*own.conditions, *self.conditions),
         )
 
 
@@ -97,7 +98,6 @@ def work(settings: Composed) -> None:
     plain = to_plain(settings)
     plain["run"] = [plain["run"]] if isinstance(plain["run"], str) else plain["run"]
     command = typed(CommandConfig, plain, "")
-    extra = _conditions(command.conditions)
     runs = [RunFolder.open(path) for path in command.run]
     if any(run.config.get("task") == CLASSIFICATION for run in runs):
         join(runs, command)
@@ -108,11 +108,11 @@ def work(settings: Composed) -> None:
         Agent.load(run.path, device_of(config)) for run, config in zip(runs, configs, strict=True)
     ]
     for agent in agents:
-        _check_conditions(extra, agent)
+        check_conditions(command.conditions, list(agent.sensors))
     rows: list[Row] = []
     for run, config, agent in zip(runs, configs, agents, strict=True):
         console.print(f"{config.label}, seed {config.seed}: {run.path}")
-        conditions = [*default_conditions(agent, config.evaluate), *extra]
+        conditions = all_conditions(agent, config.evaluate)
         rows += measure(config, agent, conditions, command.seed, console)
     out = runs[0].new_subfolder("evaluation")
     with SummaryWriter(str(out / "tb")) as writer:
@@ -148,7 +148,7 @@ def evaluate_run(
     """Evaluates a run whose policy is trained, into its own folder."""
     agent = Agent.load(run.path, device_of(config))
     seed = stream(config.seed, EPISODES)
-    conditions = default_conditions(agent, config.evaluate)
+    conditions = all_conditions(agent, config.evaluate)
     rows = measure(config, agent, conditions, seed, console)
     write_results(config, rows, run.path, console, writer)
     if config.evaluate.video:
@@ -156,10 +156,11 @@ def evaluate_run(
     return rows
 
 
-def default_conditions(agent: Agent, config: EvaluateConfig) -> list[Condition]:
-    """Every subset of the agent's sensors, and every rate at which they fail at random."""
+def all_conditions(agent: Agent, config: EvaluateConfig) -> list[Condition]:
+    """Every subset of the sensors, every rate at which they fail, and what else was asked for."""
     names = list(agent.sensors)
-    return [*subset_conditions(names), *rate_conditions(names, config.rates)]
+    more = [Condition(c.name, tuple(c.faults), c.rate) for c in config.conditions]
+    return [*subset_conditions(names), *rate_conditions(names, config.rates), *more]
 
 
 def measure(
@@ -294,25 +295,6 @@ def _configured(run: RunFolder, command: CommandConfig) -> TrainConfig:
             f"resume={run.path}"
         )
     return replace(config, evaluate=command.for_run(config.evaluate), device=command.device)
-
-
-def _conditions(specifications: Sequence[Mapping[str, Any]]) -> list[Condition]:
-    made = []
-    for spec in specifications:
-        if set(spec) - {"name", "faults", "rate"} or "name" not in spec:
-            raise ConfigError(f"a condition has a name, faults and a rate, got {dict(spec)}")
-        faults = tuple(spec.get("faults", ()))
-        made.append(Condition(str(spec["name"]), faults, float(spec.get("rate", 0.0))))
-    return made
-
-
-def _check_conditions(conditions: Sequence[Condition], agent: Agent) -> None:
-    for condition in conditions:
-        try:
-            for fault in make_faults(condition.faults):
-                fault.on(list(agent.sensors))
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"condition {condition.name!r}: {error}") from error
 
 
 def _flat_settings(config: TrainConfig) -> dict[str, Any]:

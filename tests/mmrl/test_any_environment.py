@@ -9,6 +9,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 
 import mmrl
@@ -213,3 +214,26 @@ def test_robots_come_with_channels(name: str) -> None:
         pytest.skip(f"needs OpenGL: {error}") if "OpenGL" in str(error) else None
         raise
     assert list(make_envs(settings.env, 1).single_observation_space) == channels  # type: ignore[call-overload]
+
+
+def test_a_run_measures_conditions_of_its_own(tmp_path: Path) -> None:
+    outages = "{name: outages, faults: [{pattern: burst, outage: 4, uptime: 8, channels: [speed]}]}"
+    settings = [*FLAT, wrapped(SPLIT), *SMALL_SAC, "evaluate.rates=[]"]
+    made = run(tmp_path / "run", *settings, f"evaluate.conditions=[{outages}]")
+    rows = read_rows(made.path / ROWS)
+    assert [row.condition for row in rows] == ["angle+speed", "angle", "speed", "outages"]
+    assert 0 < rows[-1].realised_rate < 0.5
+    assert from_mapping(yaml.safe_load((made.path / "config.yaml").read_text())).evaluate.conditions
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("{name: x, faults: [{pattern: fixed, channels: [smell]}]}", r"'x': no channels \['smell'"),
+        ("{faults: []}", r"evaluate\.conditions\[0\] needs name"),
+        ("{name: x, faults: [{pattern: fixd}]}", r"evaluate\.conditions\[0\]: pattern must be one"),
+    ],
+)
+def test_wrong_conditions_are_refused_before_any_work(condition: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_environment(config(f"evaluate.conditions=[{condition}]"))

@@ -84,9 +84,12 @@ def test_own_conditions_are_measured(runs: list[RunFolder]) -> None:
     [
         ("episodes=0", "episodes must be at least 1"),
         ("rates=[2]", "rates must be at least 0 and below 1"),
-        ("conditions=[{faults: []}]", "a condition has a name"),
+        ("conditions=[{faults: []}]", r"conditions\[0\] needs name"),
         ("conditions=[{name: x, faults: [{pattern: fixed, channels: [smell]}]}]", "smell"),
-        ("conditions=[{name: x, faults: [{pattern: fixd}]}]", "condition 'x': pattern must be one"),
+        (
+            "conditions=[{name: x, faults: [{pattern: fixd}]}]",
+            r"conditions\[0\]: pattern must be one",
+        ),
     ],
 )
 def test_bad_settings_are_refused_before_any_work(

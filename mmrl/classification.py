@@ -22,6 +22,7 @@ from mmrl.data.dataset import DataError, DataSet
 from mmrl.data.protocol import Drawn
 from mmrl.data.sets import load
 from mmrl.fit import FitConfig, FitResult, OnStep, Validate, fit
+from mmrl.given_encoder import given_encoder
 from mmrl.methods import METHODS, Method, Supervised
 from mmrl.methods.downstream import Downstream
 from mmrl.progress import Advance, Curve, progress_bar
@@ -59,7 +60,10 @@ def check_classification(config: ClassificationConfig) -> DataSet:
     except ValueError as error:
         raise ConfigError(f"missing: {error}") from error
     try:
-        METHODS[config.method](data.modalities, settings_for(config, data))
+        if config.encoder is not None:
+            given_encoder(config.encoder, data.modalities)
+        else:
+            METHODS[config.method](data.modalities, settings_for(config, data))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"method: {error}") from error
     _check_enough(config, train)
@@ -71,7 +75,7 @@ def _check_enough(config: ClassificationConfig, train: ArrayData) -> None:
     usable, which = len(train), "samples"
     if not config.is_supervised:
         usable, which = int(train.available.all(axis=1).sum()), "complete samples"
-        parts += [("pretrain", config.pretrain)]
+        parts += [("pretrain", config.pretrain)] * (config.encoder is None)
     for name, settings in parts:
         if usable < settings.batch_size:
             raise ConfigError(
@@ -107,7 +111,9 @@ def assist_classification(config: ClassificationConfig, run: RunFolder | None) -
     masked = draw_masks(config, data)[0.0].apply(data)
     encoder = None
     if not config.is_supervised:
-        if run is not None and run.finished("pretrain"):
+        if config.encoder is not None:
+            encoder = given_encoder(config.encoder)
+        elif run is not None and run.finished("pretrain"):
             encoder = checkpoint.load(run.path, PRETRAINED)
         else:
             state = None if run is None else run.scratch("pretrain") / STATE
@@ -157,8 +163,11 @@ def pretrain_stage(
     console: Console,
     writer: SummaryWriter,
 ) -> None:
-    """A representation without labels, from the complete samples."""
+    """A representation without labels, from the complete samples, or that of another run."""
     if run.finished("pretrain"):
+        return
+    if config.encoder is not None:
+        take_encoder(config.encoder, run, console)
         return
     files = tuple(f"{PRETRAINED}.{suffix}" for suffix in ("safetensors", "yaml"))
     total = config.pretrain.total_steps(len(complete_samples(data.train)))
@@ -168,6 +177,15 @@ def pretrain_stage(
             method, result = pretrain_encoder(config, data, scratch / STATE, on_step)
         checkpoint.save(method, run.path, PRETRAINED)
         run.add_metrics(pretrain={"steps": result.steps, **result.losses})
+
+
+def take_encoder(path: str, run: RunFolder, console: Console) -> None:
+    """The encoder of another run; that it fits was checked before."""
+    with run.stage("pretrain", tuple(f"{PRETRAINED}.{s}" for s in ("safetensors", "yaml"))):
+        method = given_encoder(path)
+        checkpoint.save(method, run.path, PRETRAINED)
+        run.add_metrics(pretrain={"encoder": path, "method": method.name})
+    console.print(f"encoder ({method.name}) of {path}")
 
 
 def fit_stage(
@@ -274,8 +292,13 @@ def fit_method(
     if encoder is None:
         made = METHODS[config.method](data.modalities, settings_for(config, data))
     else:
-        hidden, task = config.classifier.hidden, TASKS[data.task]
-        made = Downstream.on(encoder, outputs=data.outputs, task=task, hidden=hidden)
+        made = Downstream.on(
+            encoder,
+            outputs=data.outputs,
+            task=TASKS[data.task],
+            hidden=config.classifier.hidden,
+            finetune=config.classifier.finetune,
+        )
     assert isinstance(made, Supervised)
     method = made
 
@@ -286,6 +309,8 @@ def fit_method(
         return -scores[metric] if metric in LOWER_IS_BETTER else scores[metric]
 
     train = data.train if encoder is None else complete_samples(data.train)
+    # Of another run, an encoder may know a modality of the same name and shape as another kind.
+    train = ArrayData(train.values, method.modalities, train.available, train.target)
     first = config.preparing_steps + 1 if config.preparing_steps else 0
     return method, _fit(method, train, config.fit, seed, state, on_step, validate, first)
 

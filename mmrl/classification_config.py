@@ -88,9 +88,11 @@ class ClassifierConfig:
 
     Args:
         hidden: Widths of its layers.
+        finetune: Whether the representation learns as well.
     """
 
     hidden: tuple[int, ...] = (256, 128)
+    finetune: bool = False
 
     def __post_init__(self) -> None:
         if any(width < 1 for width in self.hidden):
@@ -139,6 +141,8 @@ class ClassificationConfig:
         seed: See there; also of what is missing.
         device: See there.
         outputs: See there.
+        encoder: Folder of a run, of control or classification, on whose encoder a classifier is
+            trained, instead of `method`.
     """
 
     data: DataConfig
@@ -155,6 +159,7 @@ class ClassificationConfig:
     seed: int = 0
     device: str = "auto"
     outputs: str = "outputs"
+    encoder: str | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -178,12 +183,12 @@ class ClassificationConfig:
     @property
     def is_supervised(self) -> bool:
         """Whether the method learns from labels itself."""
-        return issubclass(METHODS[self.method], Supervised)
+        return self.encoder is None and issubclass(METHODS[self.method], Supervised)
 
     @property
     def preparing_steps(self) -> int:
         """Steps of the method's own preparation, before which no weights are worth keeping."""
-        settings = self.method_settings
+        settings = self.method_settings if self.encoder is None else None
         return settings.pretrain_steps if isinstance(settings, SMILConfig | DiCMoRConfig) else 0
 
     def protocol(self, test: Any) -> Protocol:

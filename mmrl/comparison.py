@@ -75,6 +75,7 @@ def variant_config(
     return replace(
         config,
         comparison=ComparisonConfig(),
+        encoder=None if plain else config.encoder,
         experiment=f"{config.experiment}-{name}",
         faults=replace(config.faults, models=variant.faults),
         label=name,

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mmrl.data.sets import FILES
 from mmrl.fit import FitConfig
 from mmrl.methods import METHODS
 from mmrl.methods.method import MethodConfig
@@ -245,6 +246,8 @@ class TrainConfig:
         device: Of the encoder and the policy: `auto`, `cpu`, `cuda`, `cuda:1`, …
             Pretraining has its own settings in `fit`.
         outputs: Folder in which run folders are made.
+        encoder: Folder of a run, of control or classification, whose encoder is taken instead of
+            pretraining one; None pretrains by `method`, `collect` and `fit`.
     """
 
     env: EnvConfig
@@ -262,10 +265,13 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     outputs: str = "outputs"
+    encoder: str | None = None
 
     def __post_init__(self) -> None:
         if self.task != CONTROL:
             raise ValueError(f"task is {self.task!r}; these settings are for {CONTROL!r}")
+        if self.encoder is not None and self.method_settings is None:
+            raise ValueError(f"encoder is {self.encoder!r}, but method is none: give one of them")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
 
@@ -308,6 +314,7 @@ def to_plain(node: Composed) -> dict[str, Any]:
     Raises:
         ConfigError: A value is missing (`???`) or refers to something that does not exist.
     """
+    OmegaConf.register_new_resolver("shipped", _shipped, replace=True)
     try:
         plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -315,6 +322,11 @@ def to_plain(node: Composed) -> dict[str, Any]:
         raise ConfigError(key + str(error).splitlines()[0]) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def _shipped(name: str) -> str:
+    """The file of a data set that is shipped: `${shipped:avmnist}` in a configuration."""
+    return str(FILES / f"{name}.npz")
 
 
 def to_stored(config: TrainConfig) -> dict[str, Any]:
@@ -423,6 +435,7 @@ class RunSettings:
     seed: int = 0
     device: str = "auto"
     outputs: str = "outputs"
+    encoder: str | None = None
 
 
 def read_method(values: Any) -> tuple[str, MethodConfig | None]:

@@ -26,6 +26,7 @@ from mmrl.classification_config import ClassificationConfig
 from mmrl.config import ConditionConfig, ConfigError, EnvConfig, FaultsConfig, TrainConfig
 from mmrl.data import ArrayData
 from mmrl.fit import FitResult, OnStep, fit
+from mmrl.given_encoder import given_encoder
 from mmrl.methods import METHODS, Method
 from mmrl.metrics.probes import Probe, probe_targets
 from mmrl.modality import Modality
@@ -112,7 +113,9 @@ def check_environment(config: TrainConfig) -> None:
     envs = make_envs(config.env, 1)
     try:
         modalities = Modality.from_space(envs.single_observation_space, config.env.kinds)
-        if config.method_settings is not None:
+        if config.encoder is not None:
+            given_encoder(config.encoder, modalities)
+        elif config.method_settings is not None:
             METHODS[config.method](modalities, config.method_settings)
         _with_faults(envs, config.faults)
         check_conditions(config.evaluate.conditions, [m.name for m in modalities])

@@ -47,6 +47,7 @@ from mmrl.control import (
 )
 from mmrl.data import ArrayData
 from mmrl.evaluate import evaluate_run
+from mmrl.given_encoder import given_encoder
 from mmrl.plots import to_png, training_figure
 from mmrl.progress import Curve, make_console, progress_bar, read_curve
 from mmrl.report import ROWS
@@ -127,7 +128,8 @@ def assist(given: dict[str, Any], resume: str | None) -> None:
         assist_classification(classification_from_mapping(content), run)
         return
     config = from_mapping(content)
-    if config.method_settings is None or (run is not None and run.finished("pretrain")):
+    given = config.encoder is not None or config.method_settings is None
+    if given or (run is not None and run.finished("pretrain")):
         return
     if config.comparison.variants:
         raise ConfigError("a comparison trains in one process: start it without ranks")
@@ -140,11 +142,25 @@ def assist(given: dict[str, Any], resume: str | None) -> None:
 def train(config: TrainConfig, run: RunFolder, console: Console) -> None:
     """All stages that are not finished yet."""
     with SummaryWriter(str(run.path / "tb")) as writer:
-        if config.method_settings is not None:
+        if config.encoder is not None:
+            encoder_stage(config, run, console)
+        elif config.method_settings is not None:
             collect_stage(config, run, console, writer)
             pretrain_stage(config, run, console, writer)
         train_stage(config, run, console, writer)
         evaluate_stage(config, run, console, writer)
+
+
+def encoder_stage(config: TrainConfig, run: RunFolder, console: Console) -> None:
+    """The encoder of another run in place of a new one; that it fits was checked before."""
+    if run.finished("pretrain"):
+        return
+    assert config.encoder is not None
+    with run.stage("pretrain", ("encoder.safetensors", "encoder.yaml")):
+        method = given_encoder(config.encoder)
+        checkpoint.save(method, run.path)
+        run.add_metrics(pretrain={"encoder": config.encoder, "method": method.name})
+    console.print(f"encoder ({method.name}) of {config.encoder}")
 
 
 def collect_stage(

@@ -23,15 +23,17 @@ class DownstreamConfig(SupervisedConfig):
         encoder: Name of the method that encodes.
         encoder_config: Its settings; `latent_dim`, `standardize` and `trunks` here mean nothing.
         hidden: Widths of the predictor.
+        finetune: Whether the encoder learns as well, instead of staying as it is.
     """
 
     encoder: str = "gmc"
     encoder_config: dict[str, Any] = field(default_factory=dict)
     hidden: tuple[int, ...] = (256, 128)
+    finetune: bool = False
 
 
 class Downstream(Supervised):
-    """A multilayer perceptron on the representations of another method, which stays as it is.
+    """A multilayer perceptron on the representations of another method, frozen unless `finetune`.
 
     It learns from complete samples alone; what it predicts for others shows how well the encoder
     represents a sample by whatever is left of it.
@@ -57,7 +59,7 @@ class Downstream(Supervised):
         described = [asdict(m) for m in self.modalities]
         method = METHODS[self.config.encoder]
         self.encoder = method.from_description(described, self.config.encoder_config)
-        self.encoder.requires_grad_(False)
+        self.encoder.requires_grad_(self.config.finetune)
         # The encoder scales its inputs itself.
         self.inputs = nn.ModuleDict()
         layers: list[nn.Module] = []
@@ -90,9 +92,9 @@ class Downstream(Supervised):
         return self.encoder.latent_dim
 
     def train(self, mode: bool = True) -> Downstream:
-        """As every module, but the encoder always evaluates."""
+        """As every module, but an encoder that does not learn always evaluates."""
         super().train(mode)
-        self.encoder.eval()
+        self.encoder.train(mode and self.config.finetune)
         return self
 
     def scale(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -105,7 +107,7 @@ class Downstream(Supervised):
     def _encode(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch latent"]:
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.config.finetune and torch.is_grad_enabled()):
             return self.encoder._encode(inputs, available)
 
     def _predict(

@@ -131,6 +131,21 @@ class Pass(NamedTuple):
     reconstruction: Tensor
 
 
+class Reading(NamedTuple):
+    """What depends on the features alone: it is computed once for all views and samples.
+
+    Attributes:
+        h: Features of every modality, (batch, width), zeros where it is missing.
+        spreads: Sigma of the weights of a modality's priors (eq. 2) from another one, by
+            `<from>_<of>`, (batch, clusters).
+        perturbation: Parameters of the first perturbation (eq. 3) from every modality.
+    """
+
+    h: list[Tensor]
+    spreads: dict[str, Tensor]
+    perturbation: list[Tensor]
+
+
 class SMIL(Supervised):
     """Guesses the features of missing modalities, perturbs all features, and learns to learn.
 
@@ -213,22 +228,44 @@ class SMIL(Supervised):
             views: Masks within `available`, each of which gets a pass of its own on the same
                 features; none means one pass on `available`.
         """
-        h = self.features(inputs, available)
-        return tuple(self._pass(h, mask) for mask in views or (available,))
+        reading = self._read(self.features(inputs, available), available)
+        return tuple(self._pass(reading, mask) for mask in views or (available,))
 
-    def _pass(self, h: list[Tensor], available: Tensor) -> Pass:
+    def _read(self, h: list[Tensor], available: Tensor) -> Reading:
+        """Zeros, or what zeros give, where a modality is missing."""
+        c = self.config
+        spreads = {
+            f"{i}_{k}": F.softplus(
+                on_rows(self.reconstruct[f"{i}_{k}"], h[i], available[:, i], c.clusters)
+            )
+            for i in range(len(h))
+            for k in range(len(h))
+            if k != i
+        }
+        width = sum(self.widths) * (2 if c.noise == "learned" else 1)
+        perturbation = [
+            on_rows(layer, h[i], available[:, i], width)
+            for i, layer in enumerate(self.perturb_joined)
+        ]
+        return Reading(h, spreads, perturbation)
+
+    def _pass(self, reading: Reading, available: Tensor) -> Pass:
         noise = self._noise(len(available))
         times = len(noise) // len(available)
-        mask = available if times == 1 else available.repeat(times, 1)
-        h = h if times == 1 else [x.repeat(times, 1) for x in h]
-        sizes = [len(h) * self.config.clusters, sum(self.widths), self.latent_dim]
+        sizes = [len(self.widths) * self.config.clusters, sum(self.widths), self.latent_dim]
         for_weights, for_joined, for_latent = noise.split(sizes, dim=1)
-        guesses, kl = self._guess(h, mask, for_weights)
+        mask = _times(available, times)
+        h = [_times(x, times) for x in reading.h]
+        guesses, kl = self._guess(reading.spreads, available, for_weights)
         reconstruction = self._reconstruction(h, guesses, mask)
         u = torch.cat(
             [torch.where(mask[:, i, None], x, guesses[i]) for i, x in enumerate(h)], dim=1
         )
-        f, joined_kl = self._perturb(u, lambda: self._joined_parameters(h, mask), for_joined)
+        f, joined_kl = self._perturb(
+            u,
+            lambda: _times(_mean_over(torch.stack(reading.perturbation, dim=1), available), times),
+            for_joined,
+        )
         g = F.relu(self.first(f))
         latent, latent_kl = self._perturb(g, lambda: self.perturb_latent(f), for_latent)
         dropped = F.dropout(latent, self.config.dropout, self.training)
@@ -243,17 +280,15 @@ class SMIL(Supervised):
         return self.test_noise.repeat_interleave(batch, dim=0)
 
     def _guess(
-        self, h: list[Tensor], mask: Tensor, noise: Tensor
+        self, spreads: Mapping[str, Tensor], available: Tensor, noise: Tensor
     ) -> tuple[list[Tensor], Float[Tensor, " rows"]]:
         """Eq. 2 for every modality from the others that are there, and its divergence."""
-        clusters = self.config.clusters
+        clusters, times = self.config.clusters, len(noise) // len(available)
         guesses, kl = [], torch.zeros_like(noise[:, 0])
-        for k in range(len(h)):
-            others = [i for i in range(len(h)) if i != k]
-            predicted = torch.stack(
-                [F.softplus(self.reconstruct[f"{i}_{k}"](h[i])) for i in others], dim=1
-            )
-            spread = _mean_over(predicted, mask[:, others])
+        for k in range(len(self.widths)):
+            others = [i for i in range(len(self.widths)) if i != k]
+            predicted = torch.stack([spreads[f"{i}_{k}"] for i in others], dim=1)
+            spread = _times(_mean_over(predicted, available[:, others]), times)
             priors = self.get_buffer(f"priors_{k}")
             if self.config.weights == "convex":
                 # All zeros where no other modality is there, and then nobody asks.
@@ -263,7 +298,8 @@ class SMIL(Supervised):
                 spread = spread + MIN_SIGMA
                 eps = noise[:, k * clusters : (k + 1) * clusters]
                 weights = (1.0 + spread * eps) / clusters
-                kl = kl + ~mask[:, k] * _divergence(torch.zeros_like(spread), spread)
+                missing = _times(~available[:, k : k + 1], times).squeeze(1)
+                kl = kl + missing * _divergence(torch.zeros_like(spread), spread)
             guesses.append(weights @ priors)
         return guesses, kl
 
@@ -278,10 +314,6 @@ class SMIL(Supervised):
             error = (guesses[i] - x.detach()).square().mean(dim=1)
             errors.append((error * rows).sum() / rows.sum().clamp(min=1))
         return torch.stack(errors).mean()
-
-    def _joined_parameters(self, h: list[Tensor], mask: Tensor) -> Tensor:
-        layers = zip(self.perturb_joined, h, strict=True)
-        return _mean_over(torch.stack([layer(x) for layer, x in layers], dim=1), mask)
 
     def _perturb(
         self, x: Tensor, parameters: Callable[[], Tensor], noise: Tensor
@@ -331,7 +363,9 @@ class SMIL(Supervised):
             rows = available[:, i]
             terms[name] = self.task_loss(self.alone[i](h[i][rows]), y[rows])
         complete = available.all(dim=1)
-        logits = self._pass(h, available).logits.view(-1, len(y), self.outputs)[0]
+        logits = self._pass(self._read(h, available), available).logits.view(
+            -1, len(y), self.outputs
+        )[0]
         return {"task": self.task_loss(logits[complete], y[complete]), **terms}
 
     def _weighted(self, result: Pass, y: Tensor) -> dict[str, Tensor]:
@@ -437,10 +471,10 @@ class SMIL(Supervised):
                 create_graph=not self.config.first_order,
                 retain_graph=True,
                 allow_unused=True,
-                materialize_grads=True,
             )
+            # What the incomplete samples do not reach, such as a missing modality's trunk, stays.
             theta = {
-                name: p - self.config.inner_lr * g
+                name: p if g is None else p - self.config.inner_lr * g
                 for (name, p), g in zip(theta.items(), gradients, strict=True)
             }
         return theta, losses[0]
@@ -515,6 +549,11 @@ def _trunks(method: SMIL) -> tuple[nn.ModuleDict, list[int]]:
 def _mean_over(x: Float[Tensor, "rows parts width"], mask: Tensor) -> Float[Tensor, "rows width"]:
     count = mask.sum(dim=1, keepdim=True).clamp(min=1)
     return (x * mask[:, :, None]).sum(dim=1) / count
+
+
+def _times(x: Tensor, times: int) -> Float[Tensor, "rows width"] | Bool[Tensor, "rows width"]:
+    """Rows for every Monte-Carlo sample, one sample after the other."""
+    return x if times == 1 else x.repeat(times, 1)
 
 
 def _divergence(mu: Tensor, sigma: Tensor) -> Float[Tensor, " rows"]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 

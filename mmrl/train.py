@@ -128,8 +128,8 @@ def assist(given: dict[str, Any], resume: str | None) -> None:
         assist_classification(classification_from_mapping(content), run)
         return
     config = from_mapping(content)
-    given = config.encoder is not None or config.method_settings is None
-    if given or (run is not None and run.finished("pretrain")):
+    made = config.encoder is None and config.method_settings is not None
+    if not made or (run is not None and run.finished("pretrain")):
         return
     if config.comparison.variants:
         raise ConfigError("a comparison trains in one process: start it without ranks")

@@ -36,7 +36,8 @@ def regions(state: NDArray[np.floating]) -> NDArray[np.int64]:
         array([1, 3, 4, 6])
     """
     quarter = np.floor((state[:, 0] + np.pi / 4) / (np.pi / 2)).astype(np.int64) % len(QUARTERS)
-    return quarter * len(TURNS) + (state[:, 1] > 0)
+    found: NDArray[np.int64] = quarter * len(TURNS) + (state[:, 1] > 0)
+    return found
 
 
 def main() -> None:

@@ -465,7 +465,7 @@ class SMIL(Supervised):
                 result.logits, y.repeat(self.config.samples, *[1] * (y.dim() - 1))
             )
             losses.append(loss)
-            gradients = torch.autograd.grad(
+            gradients: Sequence[Tensor | None] = torch.autograd.grad(
                 loss,
                 list(theta.values()),
                 create_graph=not self.config.first_order,

@@ -23,7 +23,7 @@ def recordings() -> dict[str, np.ndarray]:
     code = np.arange(CLASSES * COPIES, dtype=np.uint8)
     image = np.broadcast_to(code[:, None, None, None], (len(code), 1, 36, 36)).copy()
     sound = -np.broadcast_to(code[:, None], (len(code), 5)).astype(np.float64)
-    arrays = {"image": image, "sound": sound, "target": code // COPIES}
+    arrays: dict[str, np.ndarray] = {"image": image, "sound": sound, "target": code // COPIES}
     return {f"{split}/{name}": a for split in ("train", "test") for name, a in arrays.items()}
 
 

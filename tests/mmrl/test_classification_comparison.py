@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from mmrl import classification_comparison, train
+from mmrl.classification import classify
 from mmrl.classification_comparison import member_content
 from mmrl.config import CONFIGS, ConfigError, to_plain
 from mmrl.progress import make_console
@@ -76,7 +77,6 @@ def test_members_are_trained_once_and_joined(
         trained.append(member.path.name)
         classify(config, found, member, console)
 
-    classify = classification_comparison.classify
     monkeypatch.setattr(classification_comparison, "classify", until)
     settings, path = content(data), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):

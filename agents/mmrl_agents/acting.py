@@ -15,6 +15,7 @@ from stable_baselines3.common.policies import BasePolicy
 from mmrl.methods.method import Method
 from mmrl.modality import AVAILABLE
 from mmrl_agents.latent import LatentMemory, Observation
+from mmrl_agents.monitor import SensorMonitor
 from mmrl_envs.channel_statistics import ChannelStatistics
 from mmrl_envs.normalize import CLIP, EPSILON
 
@@ -66,6 +67,7 @@ class LatentPolicy:
         policy: Of Stable-Baselines3.
         device: Where the encoder runs.
         deterministic: Whether the most likely action is taken.
+        monitor: Decides which of the sensors that deliver are believed; None: all are.
     """
 
     def __init__(
@@ -75,13 +77,17 @@ class LatentPolicy:
         device: torch.device | str = "cpu",
         *,
         deterministic: bool = True,
+        monitor: SensorMonitor | None = None,
     ) -> None:
-        self.latents = LatentMemory(encoder, device)
+        self.latents = LatentMemory(encoder, device, monitor)
         self.memory = PolicyMemory(policy, deterministic)
 
     def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
         """See `Acting`; while nothing is available the last latent is held."""
-        return self.memory.predict(self.latents.step(observations, first), first)
+        actions = self.memory.predict(self.latents.step(observations, first), first)
+        if self.latents.monitor is not None:
+            self.latents.monitor.acted(actions)
+        return actions
 
 
 class ObservationPolicy:

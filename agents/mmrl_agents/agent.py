@@ -17,6 +17,7 @@ from mmrl.modality import AVAILABLE
 from mmrl_agents.acting import LatentPolicy, ObservationPolicy
 from mmrl_agents.checkpoints import load_policy
 from mmrl_agents.latent import check_channels
+from mmrl_agents.monitor import SensorMonitor
 from mmrl_envs.channel_statistics import ChannelStatistics
 
 POLICY = "policy.zip"
@@ -48,15 +49,20 @@ class Agent:
         self._first = True
 
     @classmethod
-    def load(cls, folder: Path | str, device: torch.device | str = "cpu") -> Agent:
+    def load(
+        cls, folder: Path | str, device: torch.device | str = "cpu", *, monitor: bool = False
+    ) -> Agent:
         """Reads the agent of a run folder.
 
         Args:
             folder: Of a run whose policy is trained.
             device: Where encoder and policy run.
+            monitor: Whether sensors that lie are noticed and left out, by the monitor that
+                `python -m mmrl.monitor` fitted.
 
         Raises:
-            CheckpointError: There is no trained policy, or a file is damaged or does not fit.
+            CheckpointError: There is no trained policy, or a file is damaged or does not fit; or
+                no monitor, where one is asked for.
         """
         folder = Path(folder)
         if not (folder / POLICY).is_file():
@@ -70,8 +76,13 @@ class Agent:
             raise CheckpointError(f"the policy in {folder} has no named sensors: {saved.sensors}")
         if not saved.on_latents:
             statistics = _statistics(folder) if saved.config.normalize else None
-            acting = ObservationPolicy(saved.policy, statistics=statistics)
-            return cls(acting, saved.sensors.spaces)
+            if monitor:
+                raise CheckpointError(
+                    f"the agent in {folder} acts on observations: a monitor compares the "
+                    "representations of a frozen encoder, which it does not have"
+                )
+            observing = ObservationPolicy(saved.policy, statistics=statistics)
+            return cls(observing, saved.sensors.spaces)
         encoder = load_encoder(folder, device=device)
         try:
             check_channels(saved.sensors, encoder.modalities)
@@ -82,7 +93,14 @@ class Agent:
                 f"the encoder in {folder} has latents of size {encoder.latent_dim}, but its policy "
                 f"acts on {saved.policy.observation_space}: they are of different runs"
             )
-        return cls(LatentPolicy(encoder, saved.policy, device), saved.sensors.spaces)
+        watch = SensorMonitor.load(folder, encoder, saved.policy.action_space) if monitor else None
+        acting = LatentPolicy(encoder, saved.policy, device, monitor=watch)
+        return cls(acting, saved.sensors.spaces)
+
+    @property
+    def monitor(self) -> SensorMonitor | None:
+        """What notices sensors that lie, if it was asked for; its `report()` tells their scores."""
+        return self.acting.latents.monitor if isinstance(self.acting, LatentPolicy) else None
 
     def reset(self) -> None:
         """Forgets the episode so far: the last latent, and the state of a recurrent policy."""

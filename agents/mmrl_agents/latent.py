@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from mmrl.methods.method import Method
 from mmrl.modality import AVAILABLE, Modality, mark_missing
+from mmrl_agents.monitor import SensorMonitor
 
 Observation = Mapping[str, NDArray[Any]]
 
@@ -28,11 +29,19 @@ class LatentMemory:
     Args:
         encoder: Put into evaluation mode and on `device`.
         device: Where it runs.
+        monitor: Decides which of the sensors that deliver are believed; it has to be told the
+            actions. None: all are.
     """
 
-    def __init__(self, encoder: Method, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        encoder: Method,
+        device: torch.device | str = "cpu",
+        monitor: SensorMonitor | None = None,
+    ) -> None:
         self.encoder = encoder.to(device).eval()
         self.device = torch.device(device)
+        self.monitor = monitor
         self.last: NDArray[np.float32] = np.zeros((0, encoder.latent_dim), np.float32)
 
     def step(
@@ -46,7 +55,10 @@ class LatentMemory:
         """
         if len(self.last) != len(first):
             self.last = np.zeros((len(first), self.encoder.latent_dim), np.float32)
-        latents, known = self._encode(observations)
+        values, available = self.read(observations)
+        if self.monitor is not None:
+            available = self.monitor.look(values, available, first)
+        latents, known = self._encode(values, available)
         return self._remember(latents, known, first)
 
     def step_and_end(
@@ -56,6 +68,8 @@ class LatentMemory:
         final_observations: Sequence[Observation],
     ) -> tuple[Float[np.ndarray, "envs latent"], Float[np.ndarray, "ended latent"]]:
         """`step` where some episodes have ended and started anew; one call of the encoder.
+
+        In an episode's last observation a monitor believes what it believed the step before.
 
         Args:
             observations: Of each environment, the first of its new episode where one ended.
@@ -69,25 +83,37 @@ class LatentMemory:
             name: np.concatenate([values, np.stack([final[name] for final in final_observations])])
             for name, values in observations.items()
         }
-        latents, known = self._encode(rows)
+        values, available = self.read(rows)
         count = len(ended)
+        if self.monitor is not None:
+            believed = self.monitor.believed[ended]
+            present = {name: value[:count] for name, value in values.items()}
+            looked = self.monitor.look(present, available[:count], ended)
+            available = np.concatenate([looked, available[count:] & believed])
+        latents, known = self._encode(values, available)
         final = np.where(known[count:, None], latents[count:], self.last[ended])
         return self._remember(latents[:count], known[:count], ended), final
 
-    def _encode(
+    def read(
         self, observations: Observation
+    ) -> tuple[dict[str, torch.Tensor], Bool[np.ndarray, "rows channels"]]:
+        """Clean values, and which of them are there."""
+        values = {
+            name: torch.as_tensor(array, device=self.device) for name, array in observations.items()
+        }
+        mask = values.pop(AVAILABLE, None)
+        mask = None if mask is None else mask.to(torch.bool)
+        clean, available = mark_missing(values, mask, self.encoder.modalities)
+        return clean, available.cpu().numpy()
+
+    def _encode(
+        self, values: Mapping[str, torch.Tensor], available: Bool[np.ndarray, "rows channels"]
     ) -> tuple[Float[np.ndarray, "rows latent"], Bool[np.ndarray, " rows"]]:
         """Latents, and of which rows anything was known."""
         with torch.inference_mode():
-            values = {
-                name: torch.as_tensor(array, device=self.device)
-                for name, array in observations.items()
-            }
-            mask = values.pop(AVAILABLE, None)
-            mask = None if mask is None else mask.to(torch.bool)
-            clean, available = mark_missing(values, mask, self.encoder.modalities)
-            latents = self.encoder.encode(clean, available)
-            return latents.cpu().numpy(), available.any(dim=1).cpu().numpy()
+            mask = torch.as_tensor(available, device=self.device)
+            latents = self.encoder.encode(values, mask)
+        return latents.cpu().numpy(), available.any(axis=1)
 
     def _remember(
         self, latents: NDArray[np.float32], known: NDArray[np.bool_], first: NDArray[np.bool_]
@@ -108,21 +134,34 @@ class LatentVecEnv(VecEnvWrapper):
         venv: Its Dict observation has the encoder's channels, and perhaps `available`.
         encoder: Put into evaluation mode; never trained here.
         device: Where the encoder runs.
+        monitor: Decides which sensors are believed; `info["monitor"]` reports its scores.
 
     Raises:
         TypeError: The observation space is no Dict.
         ValueError: Channels and modalities differ in name or shape.
     """
 
-    def __init__(self, venv: VecEnv, encoder: Method, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        venv: VecEnv,
+        encoder: Method,
+        device: torch.device | str = "cpu",
+        monitor: SensorMonitor | None = None,
+    ) -> None:
         check_channels(venv.observation_space, encoder.modalities)
         space = spaces.Box(-np.inf, np.inf, (encoder.latent_dim,), np.float32)
         super().__init__(venv, observation_space=space)
-        self.memory = LatentMemory(encoder, device)
+        self.memory = LatentMemory(encoder, device, monitor)
 
     def reset(self) -> VecEnvObs:
         """Starts an episode everywhere."""
         return self.memory.step(_channels(self.venv.reset()), np.ones(self.num_envs, np.bool_))
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Acts, and tells the monitor."""
+        if self.memory.monitor is not None:
+            self.memory.monitor.acted(actions)
+        self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Latents in place of observations, `terminal_observation` included."""
@@ -130,13 +169,21 @@ class LatentVecEnv(VecEnvWrapper):
         infos = list(infos)  # SubprocVecEnv has a tuple
         ended = dones.astype(np.bool_)
         if not ended.any():
-            return self.memory.step(_channels(observations), ended), rewards, dones, infos
+            latents = self.memory.step(_channels(observations), ended)
+            self._report(infos)
+            return latents, rewards, dones, infos
         indices = np.flatnonzero(ended)
         finals = [_channels(infos[i]["terminal_observation"]) for i in indices]
         latents, final_latents = self.memory.step_and_end(_channels(observations), ended, finals)
         for i, latent in zip(indices, final_latents, strict=True):
             infos[i]["terminal_observation"] = latent
+        self._report(infos)
         return latents, rewards, dones, infos
+
+    def _report(self, infos: list[dict[str, Any]]) -> None:
+        if self.memory.monitor is not None:
+            for i, info in enumerate(infos):
+                info["monitor"] = self.memory.monitor.report(i)
 
 
 def check_channels(space: spaces.Space[Any], modalities: Sequence[Modality]) -> None:

@@ -21,6 +21,8 @@ RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 BERNOULLI = "bernoulli"
 
 MakeEnvs = Callable[[int], VectorEnv[Any, Any, Any]]
+OnStep = Callable[[NDArray[np.bool_], NDArray[np.bool_]], None]
+"""Takes which channels are faulty, (envs, channels), told or not, and which episodes still run."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def evaluate(
     seed: int,
     n_envs: int = 100,
     on_episodes: Callable[[int], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> list[ConditionResult]:
     """Runs the same episodes under every condition.
 
@@ -135,6 +138,7 @@ def evaluate(
         seed: Of starts and faults.
         n_envs: Episodes that run at once.
         on_episodes: Called with the number of episodes finished since the last call.
+        on_step: Called after every choice of actions.
 
     Raises:
         ValueError: No episodes, or a fault that names a channel which does not exist.
@@ -153,14 +157,18 @@ def evaluate(
             continue
         parts = []
         for size, batch_seed in zip(sizes, seeds, strict=True):
-            parts.append(_run(agent, make_envs(size), condition, batch_seed))
+            parts.append(_run(agent, make_envs(size), condition, batch_seed, on_step))
             report(size)
         results.append(_join(parts))
     return results
 
 
 def _run(
-    agent: Acting, envs: VectorEnv[Any, Any, Any], condition: Condition, seed: int
+    agent: Acting,
+    envs: VectorEnv[Any, Any, Any],
+    condition: Condition,
+    seed: int,
+    on_step: OnStep | None,
 ) -> ConditionResult:
     """One episode in each environment."""
     channels = list(envs.single_observation_space.spaces)  # type: ignore[attr-defined]
@@ -178,7 +186,9 @@ def _run(
         missing += (1 - observations[AVAILABLE][running]).sum(axis=0)
         seen += int(running.sum())
         actions = agent.act(observations, first)
-        observations, rewards, terminated, truncated, _ = faulty.step(actions)
+        if on_step is not None:
+            on_step(infos["faulty"], running)
+        observations, rewards, terminated, truncated, infos = faulty.step(actions)
         returns[running] += rewards[running]
         lengths[running] += 1
         first = np.logical_or(terminated, truncated)

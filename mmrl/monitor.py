@@ -1,0 +1,198 @@
+"""`python -m mmrl.monitor run=<folder>`: a monitor that notices sensors which lie.
+
+Fits it to fault-free episodes of a trained agent, saves it in the run's folder, and measures it
+under faults that nobody announces: how well it finds them, and how much reward that saves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from mmrl.command_line import command_line
+from mmrl.config import Composed, ConfigError, from_mapping, to_plain, typed
+from mmrl.control import device_of, make_envs
+from mmrl.files import write_atomically
+from mmrl.monitor_report import monitor_figure, monitor_table, to_csv
+from mmrl.plots import to_pixels, to_png
+from mmrl.progress import make_console, progress_bar
+from mmrl.run_folder import RunFolder, RunFolderError
+from mmrl_agents.acting import LatentPolicy
+from mmrl_agents.agent import Agent
+from mmrl_agents.monitor import NAME, MonitorConfig, SensorMonitor
+from mmrl_agents.monitor_recording import fit_monitor
+from mmrl_agents.monitor_trial import Finding, Trial, findings, fitting, trials, watch
+from mmrl_agents.robustness import Condition, MakeEnvs
+
+
+@dataclass(frozen=True)
+class CommandConfig:
+    """Settings of the command.
+
+    Args:
+        run: Folder of a run.
+        seed: Of the recorded episodes, the fit, and the episodes of the measurement.
+        device: Where encoder and policy run.
+        refit: Whether a monitor that is there already is fitted again.
+        episodes: For every fault and sensor; 0: the monitor is only fitted.
+        times: Pattern of the faults, see `mmrl_envs.faults`.
+        faults: Mechanisms and their parameters, by name.
+        monitor: See `MonitorConfig`.
+    """
+
+    run: str
+    seed: int = 0
+    device: str = "auto"
+    refit: bool = False
+    episodes: int = 50
+    times: dict[str, Any] = field(default_factory=dict)
+    faults: dict[str, dict[str, Any]] = field(default_factory=dict)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+
+    def __post_init__(self) -> None:
+        if self.episodes < 0 or self.seed < 0:
+            raise ValueError(
+                f"episodes and seed must not be negative, got {self.episodes} and {self.seed}"
+            )
+
+
+def main() -> None:
+    """The command."""
+    command_line("monitor", work)
+
+
+def work(settings: Composed) -> None:
+    """Fits a monitor if there is none, and measures it into a new subfolder of the run."""
+    command = typed(CommandConfig, to_plain(settings), "")
+    run = RunFolder.open(command.run)
+    if not run.finished("train"):
+        raise RunFolderError(f"{run.path} has no trained policy, so there is nothing to watch over")
+    config = from_mapping(run.config)
+    agent = Agent.load(run.path, device_of(config))
+    if not isinstance(agent.acting, LatentPolicy):
+        raise ConfigError(
+            f"the agent in {run.path} acts on observations (method {config.method!r}): a monitor "
+            "compares the representations of a frozen encoder, which it does not have"
+        )
+    make = partial(make_envs, config.env)
+    _check(command, make, list(agent.sensors))
+    console = make_console()
+    monitor = fitted(command, run, agent.acting, make, console)
+    if command.episodes:
+        found, made = measure(command, agent.acting, monitor, make, console)
+        out = run.new_subfolder(NAME)
+        write(found, made, monitor, out, f"{config.label}, seed {config.seed}", console)
+
+
+def fitted(
+    command: CommandConfig,
+    run: RunFolder,
+    agent: LatentPolicy,
+    make: MakeEnvs,
+    console: Console,
+) -> SensorMonitor:
+    """The monitor of a run: read from its folder, or fitted and saved there.
+
+    Raises:
+        ConfigError: The one that is there has other settings, or there can be none.
+        CheckpointError: It is damaged.
+    """
+    envs = make(1)
+    space = envs.single_action_space
+    envs.close()
+    encoder = agent.latents.encoder
+    if (run.path / f"{NAME}.yaml").exists() and not command.refit:
+        monitor = SensorMonitor.load(run.path, encoder, space)
+        if monitor.config != command.monitor:
+            raise ConfigError(
+                f"the monitor in {run.path} was fitted with other settings, {monitor.config}: give "
+                "refit=true to fit it again"
+            )
+        return monitor
+    try:
+        monitor = SensorMonitor(encoder, space, command.monitor)
+    except ValueError as error:
+        raise ConfigError(f"monitor: {error}") from error
+    with console.status("monitor: recording fault-free episodes, and learning from them"):
+        fit_monitor(monitor, agent, make, command.seed)
+    monitor.save(run.path)
+    console.print(f"monitor: {run.path / NAME}.safetensors and .yaml")
+    return monitor
+
+
+def measure(
+    command: CommandConfig,
+    agent: LatentPolicy,
+    monitor: SensorMonitor,
+    make: MakeEnvs,
+    console: Console,
+) -> tuple[list[Finding], list[Trial]]:
+    """Every fault on every sensor, without the monitor's help and with it; and the oracle."""
+    seed, episodes = command.seed + 1, command.episodes  # other episodes than it was fitted to
+    run = partial(watch, agent, monitor, make, episodes=episodes, seed=seed)
+    made: list[Trial] = []
+    specs = [{**command.times, **mechanism} for mechanism in command.faults.values()]
+    total = sum(len(fitting(make, spec, monitor.names)) for spec in specs)
+    with progress_bar(console, "monitor", total + len(monitor.names) + 1, "trials") as advance:
+        healthy = run(Condition("healthy"), silent=True)
+        advance(1)
+        announced = {}
+        for name in monitor.names:
+            oracle = {**command.times, "channels": [name], "mechanism": "blackout"}
+            announced[name] = run(Condition(name, (oracle,)), silent=True).rewards
+            advance(1 + len(announced))
+        for trial in trials(
+            agent, monitor, make, command.faults, command.times, episodes=episodes, seed=seed
+        ):
+            made.append(trial)
+            advance(1 + len(announced) + len(made))
+    return findings(made, monitor.names, healthy.rewards, announced), made
+
+
+def write(
+    found: list[Finding],
+    made: list[Trial],
+    monitor: SensorMonitor,
+    out: Path,
+    title: str,
+    console: Console,
+) -> None:
+    """Table, CSV, plot and TensorBoard's part.
+
+    Args:
+        found: What the trials say.
+        made: The trials.
+        monitor: Which was tried.
+        out: Folder for the files.
+        title: Above table and plot.
+        console: Takes the table.
+    """
+    figure = monitor_figure(found, made, monitor.names, title=title)
+    write_atomically(out / "monitor.csv", to_csv(found).encode())
+    write_atomically(out / "monitor.png", to_png(figure))
+    with SummaryWriter(str(out / "tb")) as writer:
+        for finding in found:
+            for name in ("auroc", "delay", "found", "false_alarms", "recovered"):
+                tag = f"monitor_{name}/{finding.fault}/{finding.channel}"
+                writer.add_scalar(tag, getattr(finding, name))
+        writer.add_image("monitor", to_pixels(figure), dataformats="HWC")
+    rate = monitor.config.false_alarm_rate
+    console.print(monitor_table(found, title=f"{title}, {rate:.1%} false alarms allowed"))
+    console.print(f"files in {out}: {', '.join(sorted(p.name for p in out.iterdir()))}")
+
+
+def _check(command: CommandConfig, make: MakeEnvs, names: list[str]) -> None:
+    for name, mechanism in command.faults.items():
+        try:
+            fitting(make, {**command.times, **mechanism}, names)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"faults.{name}: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,7 @@ from mmrl.report import BERNOULLI, Summary
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 REWARD = "mean reward per step"
+PANELS_IN_A_ROW = 4
 _STYLE = {
     "figure.dpi": 150,
     "font.size": 10,
@@ -101,14 +102,20 @@ def curves_figure(summaries: Sequence[Summary], *, title: str, words: Words) -> 
     """
     conditions = list(dict.fromkeys(s.condition for s in summaries))
     agents = list(dict.fromkeys(s.agent for s in summaries))
+    rows = -(-len(conditions) // PANELS_IN_A_ROW)
+    columns = -(-len(conditions) // rows)
     with _style():
-        figure, axes = _figure(len(conditions))
-        for axis, condition in zip(axes, conditions, strict=True):
+        figure = Figure(figsize=(1.4 + 4.4 * columns, 0.6 + 3.6 * rows), layout="constrained")
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for axis in axes[len(conditions) :]:
+            axis.remove()
+        for axis, condition in zip(axes, conditions, strict=False):
             panel = replace(words, rates_title=condition)
             for index, agent in enumerate(agents):
                 own = [s for s in summaries if (s.agent, s.condition) == (agent, condition)]
                 _draw_rates(axis, own, index, panel)
-        axes[0].set_ylabel(words.score)
+        for axis in axes[::columns]:
+            axis.set_ylabel(words.score)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(agents), 7))
         figure.suptitle(title)

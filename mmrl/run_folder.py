@@ -189,6 +189,11 @@ class RunFolder:
         found = (p.relative_to(self.path) for p in sorted(self.path.rglob("*")) if p.is_file())
         return [str(p) for p in found if not p.parts[0].startswith(".")]
 
+    def contents(self) -> list[str]:
+        """The folder's files and, with a slash, the folders in it, for people."""
+        parts = [Path(name).parts for name in self.files()]
+        return list(dict.fromkeys(p[0] + "/" * (len(p) > 1) for p in parts))
+
     def new_subfolder(self, stem: str) -> Path:
         """Makes `<stem>-1`, or the next number that is free."""
         for number in count(1):

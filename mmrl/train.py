@@ -89,7 +89,7 @@ def work(settings: Composed) -> None:
         console.print(f"note: {note}")
     console.print(f"run folder: {run.path}")
     do(run, console)
-    console.print(f"files in {run.path}: {', '.join(run.files())}")
+    console.print(f"files in {run.path}: {', '.join(run.contents())}")
 
 
 def prepare(content: Mapping[str, Any]) -> tuple[Path, Work]:
@@ -102,7 +102,8 @@ def prepare(content: Mapping[str, Any]) -> tuple[Path, Work]:
         settings = classification_from_mapping(content)
         if settings.comparison.methods:
             check_members(settings, content)
-            return _new_path(settings), partial(compare_methods, settings)
+            name = f"comparison-{settings.data.name}"
+            return _new_path(settings, name), partial(compare_methods, settings)
         work = partial(classify, settings, check_classification(settings))
         return _new_path(settings, f"{settings.label}-{settings.data.name}"), work
     config = from_mapping(content)

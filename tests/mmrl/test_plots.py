@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrl.plots import COLOURS, robustness_figure, to_pixels, to_png, training_figure
+from mmrl.plots import (
+    COLOURS,
+    Words,
+    curves_figure,
+    robustness_figure,
+    to_pixels,
+    to_png,
+    training_figure,
+)
 from mmrl.report import BERNOULLI, Summary
 
 BASE = Summary("gmc", "image+sound", 0.0, 1, 10, -0.5, -0.5, 0.1, -0.55, -0.45)
@@ -51,6 +59,22 @@ def test_every_agent_has_its_colour_and_name() -> None:
     figure = robustness_figure(summaries(("a", "b", "c")), title="t")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "c"]
     assert len(set(COLOURS)) == len(COLOURS)
+
+
+def test_curves_have_a_panel_for_each_condition_in_rows_that_fit() -> None:
+    names = [f"subset {i}" for i in range(7)]
+    points = [
+        replace(BASE, agent=agent, condition=name, rate=rate)
+        for agent in ("a", "b")
+        for name in names
+        for rate in (0.0, 0.5)
+    ]
+    figure = curves_figure(points, title="t", words=Words(score="accuracy"))
+    assert [axis.get_title() for axis in figure.axes] == names
+    assert all(len(axis.lines) == 2 for axis in figure.axes)
+    width, height = figure.get_size_inches()
+    assert width < 3 * height
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
 
 
 def test_training_curves_with_and_without_pretraining() -> None:

@@ -185,3 +185,11 @@ def test_differences_name_nested_settings() -> None:
         "agent.gone": (1, None),
         "new": (None, 2),
     }
+
+
+def test_contents_name_folders_once(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", {"seed": 0})
+    for name in ("tb/a", "tb/b", "member/tb/c", ".fit/state"):
+        (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / name).write_text("")
+    assert run.contents() == ["config.yaml", "member/", "tb/", "versions.json"]

@@ -224,7 +224,7 @@ class Method(nn.Module, ABC):
             scaling = self.inputs[modality.name]
             assert isinstance(scaling, Standardize)
             if not scaling.is_fixed:
-                scaling.estimate(values[modality.name][available[:, i]])
+                scaling.estimate(values[modality.name], available[:, i])
 
     def describe(self) -> dict[str, Any]:
         """What is needed, beside the weights, to build this method again (plain data)."""

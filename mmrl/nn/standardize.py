@@ -9,6 +9,7 @@ from mmrl.modality import Modality
 
 MIN_STD = 1e-6
 BYTE_MAX = 255.0
+CHUNK = 1024
 
 
 class Standardize(nn.Module):
@@ -32,18 +33,37 @@ class Standardize(nn.Module):
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("std", torch.ones(shape))
 
-    def estimate(self, values: Tensor) -> None:
+    def estimate(self, values: Tensor, rows: Tensor | None = None) -> None:
         """Takes mean and standard deviation per feature over the first axis of `values`.
 
-        NaN and inf are left out; a feature that never varies keeps the scale 1.
+        NaN and inf are left out; a feature that never varies keeps the scale 1. No copy of all
+        values is made.
+
+        Args:
+            values: Raw values (samples, *modality.shape).
+            rows: Mask of the samples that count; None for all.
         """
         if self.is_fixed or len(values) == 0:
             return
-        values = values.double()
         if values.dim() - 1 != self.mean.dim():
             raise ValueError(f"expected values of shape (samples, {tuple(self.mean.shape)})")
-        values = values[torch.isfinite(values.flatten(1)).all(1)]
-        std, mean = torch.std_mean(values, dim=0, correction=0)
+        count, mean = 0, torch.zeros_like(self.mean, dtype=torch.float64)
+        squares = torch.zeros_like(mean)
+        for start in range(0, len(values), CHUNK):
+            part = values[start : start + CHUNK]
+            part = (part if rows is None else part[rows[start : start + CHUNK]]).double()
+            part = part[torch.isfinite(part.flatten(1)).all(1)]
+            if not len(part):
+                continue
+            # Chan, Golub, LeVeque: "Updating formulae and a pairwise algorithm", 1979.
+            variance, own = torch.var_mean(part, dim=0, correction=0)
+            total, gap = count + len(part), own - mean
+            squares += variance * len(part) + gap.square() * (count * len(part) / total)
+            mean += gap * (len(part) / total)
+            count = total
+        if not count:
+            return
+        std = (squares / count).sqrt()
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > MIN_STD, std, torch.ones_like(std)))
 

@@ -265,7 +265,7 @@ def train_policy(
 
 
 class EpisodeRewards(BaseCallback):
-    """Reports the mean reward per step of every episode that ends.
+    """Reports the mean reward per step of every episode that ends, and how its sensors failed.
 
     Args:
         rewards: Takes a row for each.
@@ -287,6 +287,8 @@ class EpisodeRewards(BaseCallback):
             if "episode" in info:
                 per_step = float(info["episode"]["r"]) / float(info["episode"]["l"])
                 self.logger.record_mean("rollout/reward_per_step", per_step)
+                for name, share in info.get("fault_rates", {}).items():
+                    self.logger.record_mean(f"faults/{name}", float(share))
                 self.rewards.add({"frames": self.num_timesteps, "reward_per_step": per_step})
         if self.num_timesteps % 50 < self.training_env.num_envs:
             self.advance(self.num_timesteps)

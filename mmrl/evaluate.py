@@ -7,6 +7,8 @@ classification runs.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -247,7 +249,11 @@ def write_results(
     results = {
         f"robustness/{s.condition}" + f"@{s.rate:g}" * (s.rate > 0): s.iqm for s in summaries
     }
-    for name, value in results.items():
+    missing: dict[str, list[float]] = {}
+    for row in rows:
+        name = f"missing/{row.condition}" + f"@{row.rate:g}" * (row.rate > 0)
+        missing.setdefault(name, []).append(row.realised_rate)
+    for name, value in (results | {n: float(np.mean(v)) for n, v in missing.items()}).items():
         writer.add_scalar(name, value)
     writer.add_hparams(
         _flat_settings(config), {f"hparam/{k}": v for k, v in results.items()}, run_name="."
@@ -258,6 +264,8 @@ def write_results(
 
 def film(config: TrainConfig, agent: Agent, out: Path, console: Console) -> None:
     """A short video of an episode in which sensors go down and come back."""
+    if sys.platform.startswith("linux") and "DISPLAY" not in os.environ:
+        os.environ.setdefault("MUJOCO_GL", "egl")  # Gymnasium's viewer of robots asks for a display
     try:
         env = make_env(config.env, render_mode="rgb_array")
     except ConfigError as error:

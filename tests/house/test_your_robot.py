@@ -101,3 +101,21 @@ def test_errors_are_said_in_these_words() -> None:
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\((\.\./[^)]+)\)", TEXT):
         assert (ROOT / "docs" / target).exists()
+
+
+def test_settings_for_rl_zoo_name_environments_and_wrappers_that_exist() -> None:
+    import gymnasium
+
+    import mmrl_envs
+
+    settings = yaml.safe_load((ROOT / "configs" / "zoo" / "ppo.yml").read_text("utf-8"))
+    assert set(settings) == {"mmrl/MultimodalPendulum-v0", "mmrl/HyperHot-v0"}
+    for name, own in settings.items():
+        env = gymnasium.make(name)
+        for wrapper in own["env_wrapper"]:
+            ((path, arguments),) = wrapper.items()
+            package, _, kind = path.rpartition(".")
+            assert package == "mmrl_envs"
+            env = getattr(mmrl_envs, kind)(env, **arguments)
+        assert "available" in env.reset(seed=0)[0]
+        assert own["policy"] == "MultiInputPolicy"

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import yaml
+from gymnasium import spaces
 from hydra import compose, initialize_config_dir
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import mmrl
 from mmrl.config import CONFIGS, ConfigError, TrainConfig, from_mapping, to_plain, to_stored
 from mmrl.control import check_environment, make_env, make_envs, train_policy
+from mmrl.data.missingness import make_rules
 from mmrl.progress import Curve, make_console
 from mmrl.report import ROWS, read_rows
 from mmrl.run_folder import RunFolder
 from mmrl.train import train
 from mmrl_agents.acting import ObservationPolicy
 from mmrl_envs.channel_statistics import ChannelStatistics
+from mmrl_envs.faults import expected_rates, make_faults
 
 TINY = [
     "device=cpu",
@@ -237,3 +242,70 @@ def test_a_run_measures_conditions_of_its_own(tmp_path: Path) -> None:
 def test_wrong_conditions_are_refused_before_any_work(condition: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_environment(config(f"evaluate.conditions=[{condition}]"))
+
+
+def scalars(folder: Path) -> dict[str, list[float]]:
+    """All values in TensorBoard's files below a folder, by name."""
+    found: dict[str, list[float]] = {}
+    for path in folder.rglob("events.*"):
+        events = EventAccumulator(str(path)).Reload()
+        for tag in events.Tags()["scalars"]:
+            found.setdefault(tag, []).extend(event.value for event in events.Scalars(tag))
+    return found
+
+
+def test_realised_rates_of_faults_are_shown(tmp_path: Path) -> None:
+    settings = [*FLAT, wrapped(SPLIT), "agent=ppo", "agent.frames=320", "agent.n_envs=4"]
+    settings += ["agent.arguments.n_steps=40", "agent.arguments.batch_size=32"]
+    faults = "faults.models=[{pattern: bernoulli, rate: 0.4, channels: [speed], mechanism: freeze}]"
+    seen = scalars(run(tmp_path / "run", *settings, "method=none", faults).path / "tb")
+    assert set(seen["faults/angle"]) == {0.0}
+    assert 0.3 < np.mean(seen["faults/speed"]) < 0.5
+    assert seen["missing/angle+speed"] == [0.0]
+    assert seen["missing/angle"] == [0.5]
+    assert 0.3 < seen["missing/bernoulli@0.5"][0] < 0.7
+
+
+class Nested(gym.ObservationWrapper):  # type: ignore[type-arg]
+    """A goal beside nested readings, as robots of gymnasium-robotics have them."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        arm = spaces.Dict({"joints": spaces.Box(-1, 1, (2,)), "speed": spaces.Box(-8, 8, (1,))})
+        self.observation_space = spaces.Dict({"arm": arm, "goal": spaces.Box(-1, 1, (2,))})
+
+    def observation(self, observation: Any) -> dict[str, Any]:
+        arm = {"joints": observation[:2], "speed": observation[2:]}
+        return {"arm": arm, "goal": np.array([1, 0], np.float32)}
+
+
+gym.register(
+    "NestedPendulum-v0",
+    entry_point=lambda **kwargs: Nested(gym.make("Pendulum-v1", **kwargs)),
+    max_episode_steps=20,
+)
+
+
+def test_nested_observations_are_flattened_or_refused(tmp_path: Path) -> None:
+    nested = ["env=gymnasium", "env.id=NestedPendulum-v0", *SMALL_SAC]
+    with pytest.raises(ConfigError, match=r"'arm' is a Dict space; .*flatten nested Dicts"):
+        check_environment(config(*nested))
+    made = run(tmp_path / "run", *nested, wrapped("{name: flatten}"), "faults=bernoulli")
+    conditions = [row.condition for row in read_rows(made.path / ROWS)]
+    assert conditions[0] == "arm_joints+arm_speed+goal"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"pattern": "fixed", "channels": ["sound"]},
+        {"pattern": "bernoulli", "rate": 0.3, "channels": ["image"]},
+    ],
+)
+def test_one_specification_serves_environments_and_data_sets(spec: dict[str, Any]) -> None:
+    (fault,) = make_faults([spec])
+    (rule,) = make_rules([fault.to_spec()])
+    channels = ["image", "sound"]
+    (name,) = fault.on(channels)
+    assert rule.channels == (name,)
+    assert (rule.rate or 1.0) == pytest.approx(expected_rates([fault], channels, 10)[name])

@@ -6,7 +6,7 @@ under faults that nobody announces: how well it finds them, and how much reward 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,19 @@ from mmrl_agents.robustness import Condition, MakeEnvs
 
 
 @dataclass(frozen=True)
+class BurstConfig:
+    """Outages of random length.
+
+    Args:
+        outage: Their mean length in steps.
+        uptime: Mean number of steps between them.
+    """
+
+    outage: float = 30.0
+    uptime: float = 60.0
+
+
+@dataclass(frozen=True)
 class CommandConfig:
     """Settings of the command.
 
@@ -40,7 +53,7 @@ class CommandConfig:
         device: Where encoder and policy run.
         refit: Whether a monitor that is there already is fitted again.
         episodes: For every fault and sensor; 0: the monitor is only fitted.
-        times: Pattern of the faults, see `mmrl_envs.faults`.
+        burst: When the faults happen.
         faults: Mechanisms and their parameters, by name.
         monitor: See `MonitorConfig`.
     """
@@ -50,9 +63,14 @@ class CommandConfig:
     device: str = "auto"
     refit: bool = False
     episodes: int = 50
-    times: dict[str, Any] = field(default_factory=dict)
+    burst: BurstConfig = field(default_factory=BurstConfig)
     faults: dict[str, dict[str, Any]] = field(default_factory=dict)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
+
+    @property
+    def times(self) -> dict[str, Any]:
+        """The pattern of the faults, see `mmrl_envs.faults`."""
+        return {"pattern": "burst", **asdict(self.burst)}
 
     def __post_init__(self) -> None:
         if self.episodes < 0 or self.seed < 0:

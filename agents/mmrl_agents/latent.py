@@ -113,7 +113,7 @@ class LatentMemory:
         with torch.inference_mode():
             mask = torch.as_tensor(available, device=self.device)
             latents = self.encoder.encode(values, mask)
-        return latents.cpu().numpy(), available.any(axis=1)
+        return latents.cpu().numpy(), np.asarray(available.any(axis=1))
 
     def _remember(
         self, latents: NDArray[np.float32], known: NDArray[np.bool_], first: NDArray[np.bool_]

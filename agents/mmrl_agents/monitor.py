@@ -354,7 +354,7 @@ class SensorMonitor:
         assert past.action is not None
         trusted = self._sets[None] & compared[:, None]
         mean, log_std = self._predict(past.latents, past.action, trusted)
-        known = trusted.any(axis=2)
+        known = np.asarray(trusted.any(axis=2))
         evidence = np.zeros((len(latents), len(self._sets)))
         for pattern in np.unique(compared, axis=0):
             if not pattern.any():

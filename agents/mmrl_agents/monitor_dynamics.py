@@ -169,7 +169,8 @@ def action_features(
         case spaces.Box() | spaces.MultiBinary():
             return np.asarray(actions, np.float64).reshape(count, -1)
         case spaces.Discrete():
-            return np.eye(int(space.n))[np.asarray(actions).reshape(count) - int(space.start)]
+            codes = np.asarray(actions).reshape(count) - int(space.start)
+            return np.asarray(np.eye(int(space.n))[codes])
         case spaces.MultiDiscrete():
             columns = np.asarray(actions).reshape(count, -1).T - space.start.reshape(-1, 1)
             sizes = space.nvec.reshape(-1)

@@ -1,18 +1,20 @@
 """A world with two sensors of which everything is known, for the tests of the monitor.
 
-A point moves on a line: x' = .95 x + .2 a, and its velocity is a. Both sensors show (x, a's effect)
-with a little noise; the encoder passes them on as latents.
+A point moves in space: x' = .95 x + a push. All sensors show x with a little noise; the encoder
+passes readings on as latents.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import Tensor
 
 from mmrl.methods.method import Method, MethodConfig
@@ -21,6 +23,7 @@ from mmrl_agents.monitor import MonitorConfig, SensorMonitor
 from mmrl_agents.monitor_dynamics import Recording
 
 LATENT = 3
+PUSH = np.array([0.5, -0.3, 0.4])
 ACTIONS = spaces.Box(-1.0, 1.0, (1,), np.float32)
 QUICK = MonitorConfig(hidden=32, steps=400, samples=1, calibration=100, false_alarm_rate=0.02)
 
@@ -59,7 +62,6 @@ def record(envs: int, steps: int, seed: int, channels: int = 2, length: int = 50
     actions = np.empty((steps, envs, 1))
     first = np.zeros((steps, envs), np.bool_)
     action = rng.uniform(-1, 1, (envs, 1))
-    push = np.array([0.5, -0.3, 0.4])
     for t in range(steps):
         if t % length == 0:
             state = rng.normal(size=(envs, LATENT))
@@ -68,7 +70,7 @@ def record(envs: int, steps: int, seed: int, channels: int = 2, length: int = 50
             action = rng.uniform(-1, 1, (envs, 1))
         latents[t] = state[:, None] + 0.02 * rng.normal(size=(envs, channels, LATENT))
         actions[t] = action
-        state = 0.95 * state + action * push
+        state = 0.95 * state + action * PUSH
     return Recording(latents, actions, first)
 
 
@@ -95,3 +97,45 @@ def spoil(recording: Recording, channel: int, kind: str, begin: int, end: int) -
         case "bias":
             latents[span, :, channel] += 0.8
     return Recording(latents, recording.actions, recording.first)
+
+
+class Point(gym.Env[dict[str, np.ndarray], np.ndarray]):
+    """The same world as an environment; the closer to 0, the better."""
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(self, length: int = 25) -> None:
+        reading = spaces.Box(-10.0, 10.0, (LATENT,), np.float32)
+        self.observation_space = spaces.Dict({"left": reading, "right": reading})  # type: ignore[assignment]
+        self.action_space = ACTIONS
+        self.length, self.age = length, 0
+        self.state = np.zeros(LATENT)
+
+    def observe(self) -> dict[str, np.ndarray]:
+        noise = 0.02 * self.np_random.normal(size=(2, LATENT))
+        left, right = (self.state + noise).astype(np.float32)
+        return {"left": left, "right": right}
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        super().reset(seed=seed)
+        self.age, self.state = 0, self.np_random.normal(size=LATENT)
+        return self.observe(), {}
+
+    def step(
+        self, action: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        self.age += 1
+        self.state = 0.95 * self.state + float(action[0]) * PUSH
+        return (
+            self.observe(),
+            -float(np.square(self.state).sum()),
+            False,
+            self.age >= self.length,
+            {},
+        )
+
+
+def points(count: int) -> SyncVectorEnv[Any, Any]:
+    return SyncVectorEnv([Point] * count, autoreset_mode=AutoresetMode.SAME_STEP)

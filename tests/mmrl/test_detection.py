@@ -11,7 +11,7 @@ def naive_auroc(scores: np.ndarray, faulty: np.ndarray) -> float:
     for high in scores[faulty]:
         for low in scores[~faulty]:
             wins += 1.0 if high > low else 0.5 if high == low else 0.0
-    return wins / (faulty.sum() * (~faulty).sum())
+    return wins / float(faulty.sum() * (~faulty).sum())
 
 
 def test_auroc_counts_pairs_and_ties_half() -> None:

@@ -42,7 +42,7 @@ from mmrl_envs.faults import make_faults
 from mmrl_envs.wrapping import wrap
 
 Envs = VectorEnv[Any, Any, Any]
-Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
+Wrapper = Callable[[gym.Env[Any, Any]], Any]
 
 # Numbers that keep apart the random streams of one run's seed.
 TRAINING_DATA, TEST_DATA, FITTING, POLICY, EPISODES, BEHAVIOUR = range(6)
@@ -86,7 +86,7 @@ def make_envs(
                 **kwargs,
             )
         else:
-            wrappers = [*inner, partial(wrap, wrappers=config.wrappers)]
+            wrappers: list[Wrapper] = [*inner, partial(wrap, wrappers=config.wrappers)]
             envs = _make_copies(spec, n_envs, config.processes, wrappers, kwargs)
     if faults is None:
         return envs

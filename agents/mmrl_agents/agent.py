@@ -106,9 +106,7 @@ class Agent:
         """Forgets the episode so far: the last latent, and the state of a recurrent policy."""
         self._first = True
 
-    def act(
-        self, observation: Mapping[str, ArrayLike | None], deterministic: bool = True
-    ) -> NDArray[Any] | np.integer[Any]:
+    def act(self, observation: Mapping[str, ArrayLike | None], deterministic: bool = True) -> Any:
         """Chooses an action.
 
         Args:
@@ -119,7 +117,8 @@ class Agent:
             deterministic: Whether the most likely action is taken, or one is drawn.
 
         Returns:
-            The action, in the shape of the action space; a number where actions are discrete.
+            The action: an array in the shape of the action space; where actions are discrete, a
+            NumPy integer.
 
         Raises:
             ValueError: An unknown sensor, or values of the wrong shape or range.
@@ -140,8 +139,7 @@ class Agent:
         first = np.array([self._first])
         self._first = False
         self.acting.memory.deterministic = deterministic
-        action: NDArray[Any] | np.integer[Any] = self.acting.act(batch, first)[0]
-        return action
+        return self.acting.act(batch, first)[0]
 
     def _announced(self, mask: ArrayLike | None) -> NDArray[np.bool_]:
         if mask is None:

@@ -89,22 +89,25 @@ def test_a_policy_on_vectors_is_refused() -> None:
         ObservationPolicy(policy_on())
 
 
-def test_channels_are_normalized_by_statistics_and_missing_ones_stay_zero() -> None:
+def test_channels_are_normalized_by_statistics_and_missing_ones_stay_zero(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     space = spaces.Dict(
         {"camera": TwoSensors().channels["camera"], "joints": spaces.Box(-1, 1, (3,))}
     )
     seen: list[Any] = []
 
-    class Recorder(ObservationPolicy):
-        def __init__(self, statistics: ChannelStatistics) -> None:
-            super().__init__(policy_on(space), statistics=statistics)
-            self.memory.predict = lambda observation, first: seen.append(observation) or first  # type: ignore[func-returns-value,method-assign,assignment]
+    def record(observation: Any, first: np.ndarray) -> np.ndarray:
+        seen.append(observation)
+        return first
 
     statistics = ChannelStatistics({"joints": (3,)})
     statistics.update({"joints": np.array([[0.0, 10.0, 5.0], [2.0, 30.0, 5.0]])})
     observation = observe(2)
     observation["joints"] = np.array([[2.0, 40.0, 5.0], [7.0, 7.0, 7.0]], np.float32)
     observation["available"] = np.array([[1, 1], [1, 0]], np.int8)
-    Recorder(statistics).act(observation, np.ones(2, np.bool_))
+    agent = ObservationPolicy(policy_on(space), statistics=statistics)
+    monkeypatch.setattr(agent.memory, "predict", record)
+    agent.act(observation, np.ones(2, np.bool_))
     np.testing.assert_allclose(seen[0]["joints"], [[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]], atol=1e-6)
     assert seen[0]["camera"] is observation["camera"]

@@ -55,7 +55,8 @@ def agent(folder: Path) -> Agent:
 
 def fresh(agent: Agent, observation: dict[str, Any]) -> np.ndarray:
     agent.reset()
-    return agent.act(observation)
+    action: np.ndarray = agent.act(observation)
+    return action
 
 
 def test_acts_like_its_parts(folder: Path, encoder: TinyEncoder, agent: Agent) -> None:

@@ -13,7 +13,9 @@ import pytest
 import yaml
 from gymnasium import spaces
 from hydra import compose, initialize_config_dir
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
 
 import mmrl
 from mmrl.config import CONFIGS, ConfigError, TrainConfig, from_mapping, to_plain, to_stored
@@ -266,7 +268,7 @@ def test_realised_rates_of_faults_are_shown(tmp_path: Path) -> None:
     assert 0.3 < seen["missing/bernoulli@0.5"][0] < 0.7
 
 
-class Nested(gym.ObservationWrapper):  # type: ignore[type-arg]
+class Nested(gym.ObservationWrapper[Any, Any, Any]):
     """A goal beside nested readings, as robots of gymnasium-robotics have them."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:

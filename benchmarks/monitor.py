@@ -23,6 +23,7 @@ import torch
 
 import mmrl
 import mmrl_envs  # noqa: F401  (registers the id)
+from mmrl_agents.monitor_trial import LEAST_LOSS
 
 ENV = "mmrl/MultimodalPendulum-v0"
 STEPS = 300
@@ -51,11 +52,13 @@ def table(tables: Sequence[Sequence[Mapping[str, str]]]) -> None:
         means = {name: float(np.mean(values(name))) for name in rows[0] if name not in LABELS}
         lost = means["healthy"] - means["without"]
         saved = (means["helped"] - means["without"]) / lost
+        worth = lost > LEAST_LOSS * abs(means["healthy"])
         print(
             f"{rows[0]['fault']:16}{rows[0]['channel']:8}{means['auroc']:7.3f}"
             f"{min(values('auroc')):7.3f}{means['auroc_helped']:8.3f}{means['delay']:7.1f}"
             f"{means['missed']:8.1%}{means['found']:7.1%}{means['false_alarms']:7.1%}"
-            f"{means['without']:9.3f}{means['helped']:8.3f}{means['announced']:8.3f}{saved:7.0%}"
+            f"{means['without']:9.3f}{means['helped']:8.3f}{means['announced']:8.3f}"
+            + (f"{saved:7.0%}" if worth else "")
         )
     print(f"reward per step when nothing fails: {means['healthy']:.3f}")
 

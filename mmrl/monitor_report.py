@@ -51,12 +51,12 @@ def monitor_table(findings: Sequence[Finding], *, title: str) -> Table:
             f.fault,
             f.channel,
             f"{f.auroc:.3f}",
-            f"{f.delay:.1f}",
+            "" if np.isnan(f.delay) else f"{f.delay:.1f}",
             f"{f.found:.0%}",
             f"{f.without:.3f}",
             f"{f.helped:.3f}",
             f"{f.announced:.3f}",
-            f"{f.recovered:.0%}",
+            "" if np.isnan(f.recovered) else f"{f.recovered:.0%}",
         )
     return table
 
@@ -81,6 +81,15 @@ def monitor_figure(
     rows = [f"{f.fault}, {f.channel}" for f in findings]
     _draw_delays(axes[-2], findings, rows)
     _draw_rewards(axes[-1], findings, rows)
+    found = [axis.get_legend_handles_labels() for axis in axes]
+    unique = {
+        label: handle
+        for handles, labels in found
+        for handle, label in zip(handles, labels, strict=True)
+    }
+    figure.legend(
+        list(unique.values()), list(unique), loc="outside lower center", ncols=8, frameon=False
+    )
     figure.suptitle(title)
     return figure
 
@@ -100,11 +109,10 @@ def _draw_roc(
             linestyle=DASHES[index // len(COLOURS) % len(DASHES)],
             label=fault,
         )
-    axis.set(xscale="symlog", xlim=(0, 1), ylim=(0, 1.02), title=f"{name}: which steps are faulty")
+    axis.set(xlim=(0, 1), ylim=(0, 1.02), title=f"{name}: which steps are faulty")
     axis.set_xscale("symlog", linthresh=1e-3)
     axis.set(xlabel="false alarms (share of steps)", ylabel="found (share of faulty steps)")
     axis.grid(color="#dddddd", linewidth=0.6)
-    axis.legend(loc="lower right", fontsize=8, frameon=False)
 
 
 def _draw_delays(axis: Axes, findings: Sequence[Finding], rows: Sequence[str]) -> None:
@@ -131,10 +139,9 @@ def _draw_rewards(axis: Axes, findings: Sequence[Finding], rows: Sequence[str]) 
         axis.plot(values, place, marker, color=colour, label=label, markersize=7)
     axis.axvline(findings[0].healthy, color="#555555", linestyle="--", linewidth=1.2)
     axis.annotate(
-        "nothing fails ", (findings[0].healthy, -0.9), ha="right", fontsize=8, color="#555555"
+        "nothing fails ", (findings[0].healthy, -0.65), ha="right", fontsize=8, color="#555555"
     )
     axis.set_yticks(place, rows, fontsize=8)
     axis.set_ylim(len(findings) - 0.5, -1.2)
     axis.grid(axis="x", color="#dddddd", linewidth=0.6)
     axis.set(xlabel=REWARD, title="unannounced faults")
-    axis.legend(loc="lower left", fontsize=8)

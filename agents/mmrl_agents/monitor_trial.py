@@ -20,6 +20,9 @@ Times = Mapping[str, Any]
 """Pattern of a fault: when it happens, see `mmrl_envs.faults`."""
 
 
+LEAST_LOSS = 0.01
+
+
 @dataclass(frozen=True)
 class Watched:
     """Episodes under one condition, watched by a monitor.
@@ -93,9 +96,14 @@ class Finding:
 
     @property
     def recovered(self) -> float:
-        """Share of the reward lost to the fault that the monitor saves; NaN where none is lost."""
+        """Share of the reward lost to the fault that the monitor saves.
+
+        NaN where less than a hundredth of the healthy reward is lost: there is nothing to save.
+        """
         lost = self.healthy - self.without
-        return (self.helped - self.without) / lost if lost > 0 else float("nan")
+        if lost <= LEAST_LOSS * abs(self.healthy):
+            return float("nan")
+        return (self.helped - self.without) / lost
 
 
 def watch(

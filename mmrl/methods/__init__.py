@@ -12,6 +12,7 @@ from mmrl.methods.fusion_baselines import (
     ZeroFilling,
 )
 from mmrl.methods.gmc import GMC
+from mmrl.methods.gmc_fused import GMCFused
 from mmrl.methods.gmc_supervised import GMCSupervised
 from mmrl.methods.method import Method
 from mmrl.methods.mla import MLA
@@ -21,6 +22,7 @@ from mmrl.methods.supervised import Supervised
 _ALL: tuple[type[Method], ...] = (
     GMC,
     GMCSupervised,
+    GMCFused,
     Downstream,
     Unimodal,
     LateFusion,

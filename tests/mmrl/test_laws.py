@@ -53,6 +53,7 @@ CASES = {
         "pretrain_steps": 1,
     },
     "mla": {**FUSION, "contrastive_weight": 0.1},
+    "gmc_fused": {**FUSION, "common_dim": 8},
 }
 
 

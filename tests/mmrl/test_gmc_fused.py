@@ -75,7 +75,7 @@ def test_samples_that_lack_a_modality_train_what_the_joint_view_is_made_of() -> 
     terms = model.losses(batch)
     terms["loss"].backward()
     torch.testing.assert_close(terms["loss"], terms["task_near"])
-    assert learns(model.features["near"]) and learns(model.join) and learns(model.head)
+    assert all(learns(part) for part in (model.features["near"], model.join, model.head))
     assert not learns(model.features["far"])
 
 

@@ -25,7 +25,7 @@ from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 
 import mmrl_envs  # noqa: F401
-from mmrl.config import CONFIGS, from_mapping
+from mmrl.config import CONFIGS, from_mapping, to_plain
 from mmrl.data import ArrayData, collect
 from mmrl.fit import FitConfig, fit
 from mmrl.methods.gmc import GMC, GMCConfig
@@ -52,7 +52,9 @@ class Recipe:
 def recipes() -> dict[str, Recipe]:
     """The paper's recipe (as its code has it) and that of the default run."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        default = from_mapping(compose("train"))
+        settings = to_plain(compose("train"))
+    settings.pop("resume")
+    default = from_mapping(settings)
     assert isinstance(default.method_settings, GMCConfig)
     paper_fit = FitConfig(
         steps=None, epochs=500, batch_size=128, lr=1e-3, schedule="constant", channels_last=False

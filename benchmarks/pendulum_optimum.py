@@ -123,7 +123,8 @@ def starts_of(run: RunFolder) -> tuple[Floats, float]:
         n_envs=config.evaluate.n_envs,
         seed=stream(config.seed, EPISODES),
     )
-    limit = 1.0 if config.agent.action_rule == "paper" else 2.0
+    own = float(config.env.kwargs.get("max_torque", 2.0))
+    limit = 1.0 if config.agent.action_rule == "paper" else own
     return np.asarray(result.starts["state"], np.float64), limit
 
 
@@ -148,6 +149,8 @@ def main() -> None:
     for path in arguments.runs:
         run = RunFolder.open(path)
         starts, limit = starts_of(run)
+        if limit not in optima:
+            optima[limit] = Optimum(limit)
         best_mean = float(optima[limit].rewards(starts).mean())
         print(f"{path}: optimum from its {len(starts)} starts {best_mean:.3f}")
         with (path / "robustness.csv").open(newline="") as file:

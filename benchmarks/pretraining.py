@@ -160,7 +160,7 @@ def measure(
     return curve.rows
 
 
-def plot(rows: list[dict[str, float | str]], path: Path) -> None:
+def plot(rows: list[dict[str, float | str]], marks: list[float], path: Path) -> None:
     """Worst R² over angle and velocity of each view against CPU seconds."""
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True, layout="constrained")
     for ax, view in zip(axes, VIEWS, strict=True):
@@ -177,8 +177,11 @@ def plot(rows: list[dict[str, float | str]], path: Path) -> None:
             title=f"probed on {view}",
             xlabel="CPU seconds of training",
             xscale="log",
+            xticks=marks,
+            xticklabels=[f"{mark:g}" for mark in marks],
             ylim=(0.5, 1.005),
         )
+        ax.minorticks_off()
     axes[0].set_ylabel("R² of the probe")
     axes[0].legend(fontsize=8)
     figure.savefig(path, dpi=150)
@@ -203,7 +206,7 @@ def main() -> None:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    plot(rows, arguments.out / "pretraining.png")
+    plot(rows, marks, arguments.out / "pretraining.png")
 
 
 if __name__ == "__main__":

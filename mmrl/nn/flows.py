@@ -10,6 +10,9 @@ from torch import Tensor, nn
 MIN_STD = 1e-3
 SHIFT = 2.0
 """Glow's: scales start at sigmoid(2), near one."""
+LEAST = -3.0
+"""Of a coupling's output for its scale, which stays above sigmoid(-1): far from all that was trained
+on scales would fall to zero, and the inverse, which divides by them, would be infinite."""
 
 
 class ParallelGlow(nn.Module):
@@ -147,7 +150,7 @@ def _parameters(x_a: Tensor, network: list[Tensor]) -> tuple[Tensor, Tensor]:
     h = torch.baddbmm(bias1, weight1, x_a).relu_()
     h = torch.baddbmm(bias2, weight2, h).relu_()
     log_s, t = torch.baddbmm(bias3, weight3, h).chunk(2, dim=1)
-    return log_s, t
+    return log_s.clamp(min=LEAST), t
 
 
 def _couple(x: Tensor, network: list[Tensor]) -> tuple[Tensor, Tensor]:

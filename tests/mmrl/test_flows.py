@@ -36,6 +36,12 @@ def test_single_precision_inverse_of_the_papers_size() -> None:
     assert (flow.inverse(flow(x)[0]) - x).abs().max().item() < 2e-3
 
 
+def test_inverse_of_what_was_never_seen_is_finite() -> None:
+    flow = trained_looking().float()
+    far = 1e3 * torch.randn(2, 4, 50)
+    assert bool(flow.inverse(far).isfinite().all())
+
+
 @pytest.mark.parametrize("mixing", [True, False])
 def test_log_determinant_is_autograds(mixing: bool) -> None:
     flow = trained_looking(mixing)

@@ -11,8 +11,8 @@ MIN_STD = 1e-3
 SHIFT = 2.0
 """Glow's: scales start at sigmoid(2), near one."""
 LEAST = -3.0
-"""Of a coupling's output for its scale, which stays above sigmoid(-1): far from all that was trained
-on scales would fall to zero, and the inverse, which divides by them, would be infinite."""
+"""Of a coupling's output for its scale, which stays above sigmoid(-1): far from what was trained on
+scales would fall to zero, and the inverse, which divides by them, would be infinite."""
 
 
 class ParallelGlow(nn.Module):

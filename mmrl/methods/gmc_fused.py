@@ -37,7 +37,10 @@ class GMCFusedConfig(SupervisedConfig):
         contrastive_weight: Of the sum of contrastive terms, against 1 of every task's term.
         contrastive_temperature: Of these terms.
         common_dim: Size of what every encoder hands to the shared head.
-        dropout: Of the features from which the encoders' sum is made.
+        noise: Standard deviation of what training adds to the features from which the encoders'
+            sum is made. Without it the few complete samples are soon known by one modality, and
+            nothing teaches how much the other one counts.
+        dropout: Of these features.
 
     Raises:
         ValueError: A value out of range.
@@ -46,14 +49,15 @@ class GMCFusedConfig(SupervisedConfig):
     contrastive_weight: float = 0.1
     contrastive_temperature: float = 0.3
     common_dim: int = 64
+    noise: float = 1.0
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.common_dim < 1 or not 0 <= self.dropout < 1:
+        if self.common_dim < 1 or self.noise < 0 or not 0 <= self.dropout < 1:
             raise ValueError(
-                "common_dim must be at least 1 and dropout in [0, 1), got "
-                f"{self.common_dim} and {self.dropout}"
+                "common_dim must be at least 1, noise not negative and dropout in [0, 1), got "
+                f"{self.common_dim}, {self.noise} and {self.dropout}"
             )
 
 
@@ -62,14 +66,15 @@ class GMCFused(Supervised):
 
     As in supervised GMC, base encoders map each modality to a common dimension, one shared head
     maps that to unit vectors, the vector of each modality is aligned with the joint one, and a
-    residual layer predicts from either. Two things are added to the paper, whose joint encoder has
-    trunks of its own that learn from complete samples alone, and from which alone it predicts:
+    residual layer predicts from either. Three things are added to the paper, whose joint encoder
+    has trunks of its own that learn from complete samples alone, and from which alone it predicts:
 
     - The joint encoder is the sum of the base encoders of what is available. A sample that lacks
       modalities is encoded like any other, and every sample trains all that it has.
     - Labels teach every view: a sample as it is, each of its modalities alone and, of three
       modalities and more, a random subset. Each view's loss is a mean over the samples that have
       it, so that few samples with a rare modality count as much as many without.
+    - Training perturbs features by noise and dropout, anew for each view.
     """
 
     name: ClassVar[str] = "gmc_fused"
@@ -106,6 +111,8 @@ class GMCFused(Supervised):
         self, features: Tensor, seen: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch latent"]:
         """Unit vectors of what is seen of each sample."""
+        if self.training and self.config.noise:
+            features = features + self.config.noise * torch.randn_like(features)
         kept = F.dropout(features * seen[:, :, None], self.config.dropout, self.training)
         # A linear map of features side by side is the sum of one map for each modality.
         return F.normalize(self.head(self.join(kept.flatten(1))), dim=1)

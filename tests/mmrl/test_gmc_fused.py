@@ -87,15 +87,18 @@ def test_of_three_modalities_a_random_subset_learns_as_well() -> None:
     assert "task_subset" not in small(PAIR).losses(batch_of(PAIR))
 
 
-def test_only_training_drops_features() -> None:
-    model = small(PAIR, dropout=0.9)
+@pytest.mark.parametrize("settings", [{"noise": 0.0}, {"dropout": 0.0}])
+def test_only_training_perturbs_features(settings: dict[str, float]) -> None:
+    model = small(PAIR, **settings)
     values = batch_of(PAIR).values
     torch.testing.assert_close(model.encode(values), model.encode(values))
     model.train()
     assert not torch.allclose(model.encode(values), model.encode(values))
 
 
-@pytest.mark.parametrize("settings", [{"dropout": 1.0}, {"dropout": -0.1}, {"common_dim": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"dropout": 1.0}, {"dropout": -0.1}, {"noise": -1.0}, {"common_dim": 0}]
+)
 def test_values_out_of_range_are_refused(settings: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"common_dim must be at least 1 and dropout in \[0, 1\)"):
+    with pytest.raises(ValueError, match=r"common_dim must be at least 1, noise not negative"):
         GMCFusedConfig(**settings)  # type: ignore[arg-type]

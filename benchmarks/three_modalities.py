@@ -1,7 +1,8 @@
-"""Subsets of three modalities: GMC's average of unimodal vectors beside the masked joint encoder.
+"""Subsets of three modalities: the ways in which GMC encodes incomplete samples, side by side.
 
-Both are pretrained without labels on the digits that ship with the package (image, sound, pen
-trajectory); a classifier is trained on joint representations only and scored on every subset.
+Each is pretrained without labels on the digits that ship with the package (image, sound, pen
+trajectory); a classifier is trained on what complete samples are encoded to and scored on every
+subset.
 
     OMP_NUM_THREADS=1 python benchmarks/three_modalities.py --seeds 0 1 2 --out benchmarks/results
 """
@@ -80,8 +81,8 @@ def accuracies(incomplete: str, seed: int, steps: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Prints and writes the accuracies of both ways over seeds."""
-    parser = argparse.ArgumentParser(description="average against masked_joint on digits")
+    """Prints and writes the accuracies of all ways over seeds."""
+    parser = argparse.ArgumentParser(description="GMC on subsets of three modalities")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))

@@ -22,7 +22,7 @@ from mmrl.nn.gather import gather
 from mmrl.nn.joint import JointEncoder, UnimodalEncoder
 
 NEGATIVES = {"all": nt_xent, "joints": joint_negatives}
-INCOMPLETE = ("average", "masked_joint")
+INCOMPLETE = ("average", "masked_joint", "average_all")
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,10 @@ class GMCConfig(MethodConfig):
         standardize: See `MethodConfig`; the paper scales to ranges known beforehand instead.
         negatives: `all` (the paper), or the ablation `joints`.
         incomplete: How a sample with some but not all of its modalities is encoded: `average` of
-            the unimodal vectors (the paper), or `masked_joint`: subsets of two or more go through
-            the joint encoder with placeholders, trained on random subsets with the same loss.
+            the unimodal vectors (the paper); `masked_joint`: subsets of two or more go through the
+            joint encoder with placeholders, trained on random subsets with the same loss; or
+            `average_all`: complete samples are the average of their unimodal vectors, too, and the
+            joint encoder only teaches.
     """
 
     latent_dim: int = 10
@@ -137,8 +139,9 @@ class GMC(Method):
     ) -> Float[Tensor, "batch latent"]:
         latent = available.new_zeros((len(available), self.latent_dim), dtype=torch.float32)
         count = available.sum(dim=1)
-        complete = count == len(self.modalities)
-        through_joint = complete.clone()
+        through_joint = count == len(self.modalities)
+        if self.config.incomplete == "average_all":
+            through_joint = torch.zeros_like(through_joint)
         if self.joint.placeholders is not None:
             through_joint |= count >= 2
         latent = self._through_joint(latent, inputs, available, through_joint)

@@ -105,7 +105,7 @@ def test_representations_are_unit_vectors_and_subsets_their_mean() -> None:
     torch.testing.assert_close(pair, (singles["sound"] + singles["touch"]) / 2)
 
 
-@pytest.mark.parametrize("incomplete", ["average", "masked_joint"])
+@pytest.mark.parametrize("incomplete", ["average", "masked_joint", "average_all"])
 def test_each_sample_of_a_mixed_batch_is_encoded_as_if_alone(incomplete: str) -> None:
     gmc, values = small(incomplete=incomplete), observations(len(SUBSETS) + 1)
     available = torch.tensor([*SUBSETS, (False, False, False)])
@@ -124,6 +124,12 @@ def test_masked_joint_sees_pairs_and_learns_from_subsets() -> None:
     torch.testing.assert_close(pair.norm(dim=1), torch.ones(6))
     gmc.losses(complete(values))["loss"].backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in gmc.parameters())
+
+
+def test_average_all_averages_complete_samples_too() -> None:
+    gmc, values = small(incomplete="average_all"), observations()
+    single = torch.stack([gmc.encode({name: values[name]}) for name in gmc.names])
+    torch.testing.assert_close(gmc.encode(values), single.mean(dim=0))
 
 
 def test_with_two_modalities_masked_joint_is_the_papers_network() -> None:

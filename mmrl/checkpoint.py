@@ -98,21 +98,42 @@ def _build(description: Mapping[str, Any], path: Path) -> Method:
         raise CheckpointError(f"{path} does not describe a {name!r} method: {error}") from error
 
 
-def _read_description(path: Path) -> Mapping[str, Any]:
+def parse_description(
+    content: bytes, path: Path, *, of: str, form: str, version: int, wanted: set[str]
+) -> Mapping[str, Any]:
+    """The description that stands beside weights, checked.
+
+    Args:
+        content: Of the file.
+        path: The file, for messages.
+        of: What it should describe, for messages.
+        form: The value that `format` should have.
+        version: The one that this release reads.
+        wanted: Keys that it needs.
+
+    Raises:
+        CheckpointError: It is no YAML, describes something else, or is damaged.
+    """
     try:
-        description = yaml.safe_load(_read(path))
+        description = yaml.safe_load(content)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is not readable YAML: {error}") from error
-    if not isinstance(description, Mapping) or description.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a description of a method (format: {FORMAT})")
-    if description.get("version") != VERSION:
+    if not isinstance(description, Mapping) or description.get("format") != form:
+        raise CheckpointError(f"{path} is not a description of a {of} (format: {form})")
+    if description.get("version") != version:
         raise CheckpointError(
-            f"{path} has version {description.get('version')!r}; this release reads {VERSION}"
+            f"{path} has version {description.get('version')!r}; this release reads {version}"
         )
-    wanted = {"method", "modalities", "config", "weights_sha256"}
     if missing := sorted(wanted - set(description)):
         raise CheckpointError(f"{path} is damaged: it has no {', '.join(missing)}")
     return description
+
+
+def _read_description(path: Path) -> Mapping[str, Any]:
+    wanted = {"method", "modalities", "config", "weights_sha256"}
+    return parse_description(
+        _read(path), path, of="method", form=FORMAT, version=VERSION, wanted=wanted
+    )
 
 
 def _read(path: Path) -> bytes:

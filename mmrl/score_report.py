@@ -270,18 +270,7 @@ def plotted(summaries: Sequence[ScoreSummary], metric: str) -> list[Summary]:
     labels = series(summaries)
     longest = max(s.subset.count("+") for s in own)
     points = [
-        Summary(
-            agent=labels[s.method, s.train_rate],
-            condition=condition,
-            rate=s.test_rate,
-            seeds=s.seeds,
-            episodes=0,
-            mean=s.mean,
-            iqm=s.mean,
-            std=s.std,
-            ci_low=s.ci_low,
-            ci_high=s.ci_high,
-        )
+        _point(s, labels[s.method, s.train_rate], condition, s.test_rate)
         for s in own
         for condition in [s.subset] * (s.test_rate == 0)
         + [BERNOULLI] * (s.subset.count("+") == longest)
@@ -293,21 +282,26 @@ def plotted(summaries: Sequence[ScoreSummary], metric: str) -> list[Summary]:
 def over_training(summaries: Sequence[ScoreSummary], metric: str) -> list[Summary]:
     """One score of the complete test against the training's rate: `mmrl.plots.curves_figure`."""
     return [
-        Summary(
-            agent=s.method,
-            condition=s.subset,
-            rate=s.train_rate,
-            seeds=s.seeds,
-            episodes=0,
-            mean=s.mean,
-            iqm=s.mean,
-            std=s.std,
-            ci_low=s.ci_low,
-            ci_high=s.ci_high,
-        )
+        _point(s, s.method, s.subset, s.train_rate)
         for s in summaries
         if s.metric == metric and s.test_rate == 0
     ]
+
+
+def _point(score: ScoreSummary, agent: str, condition: str, rate: float) -> Summary:
+    """A score in the terms in which plots are drawn."""
+    return Summary(
+        agent=agent,
+        condition=condition,
+        rate=rate,
+        seeds=score.seeds,
+        episodes=0,
+        mean=score.mean,
+        iqm=score.mean,
+        std=score.std,
+        ci_low=score.ci_low,
+        ci_high=score.ci_high,
+    )
 
 
 def _number(value: float | None) -> float:

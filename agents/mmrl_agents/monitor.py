@@ -26,7 +26,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from mmrl.checkpoint import CheckpointError
+from mmrl.checkpoint import CheckpointError, parse_description
 from mmrl.files import write_atomically
 from mmrl.methods.method import Method
 from mmrl_agents.monitor_dynamics import LatentDynamics, Recording, action_dim, action_features
@@ -390,20 +390,10 @@ def fingerprint(encoder: Method) -> str:
 
 
 def _read_description(path: Path) -> Mapping[str, Any]:
-    try:
-        description = yaml.safe_load(_read(path))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not readable YAML: {error}") from error
-    if not isinstance(description, Mapping) or description.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a description of a monitor (format: {FORMAT})")
-    if description.get("version") != VERSION:
-        raise CheckpointError(
-            f"{path} has version {description.get('version')!r}; this release reads {VERSION}"
-        )
     wanted = {"channels", "actions", "config", "encoder_sha256", "weights_sha256"}
-    if missing := sorted(wanted - set(description)):
-        raise CheckpointError(f"{path} is damaged: it has no {', '.join(missing)}")
-    return description
+    return parse_description(
+        _read(path), path, of="monitor", form=FORMAT, version=VERSION, wanted=wanted
+    )
 
 
 def _read(path: Path) -> bytes:

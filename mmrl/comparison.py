@@ -92,16 +92,17 @@ def _member(path: Path, config: TrainConfig) -> RunFolder:
 
 
 def _write(config: TrainConfig, run: RunFolder, console: Console, rows: list[Row]) -> None:
-    summaries = summarise(rows, confidence=config.evaluate.confidence)
-    reference = config.env.reference
+    reference, score = config.env.reference, config.env.score
+    summaries = summarise(rows, confidence=config.evaluate.confidence, score=score)
     title = f"{config.experiment}: {config.agent.frames:,} frames each"
-    figure = robustness_figure(summaries, title=title, reference=reference)
+    figure = robustness_figure(summaries, title=title, reference=reference, score=score)
     run.write_text("robustness.csv", to_csv(rows))
     run.write_json(ROWS, to_json(rows, summaries))
     run.write_bytes("robustness.png", to_png(figure))
     with SummaryWriter(str(run.path / "tb")) as writer:
         writer.add_figure("robustness", figure)
-    console.print(robustness_table(summaries, title=title, reference=reference))
+    table = robustness_table(summaries, title=title, reference=reference, score=score)
+    console.print(table)
 
 
 def _costs(runs: list[RunFolder]) -> dict[str, float]:

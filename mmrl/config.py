@@ -19,6 +19,7 @@ from mmrl.data.sets import FILES
 from mmrl.fit import FitConfig
 from mmrl.methods import METHODS
 from mmrl.methods.method import MethodConfig
+from mmrl.report import REWARD_PER_STEP, SCORES
 from mmrl_agents.config import AgentConfig
 from mmrl_envs.faults import make_faults
 from mmrl_envs.wrapping import check_wrappers
@@ -63,7 +64,9 @@ class EnvConfig:
             how many.
         kinds: Kind of a modality by its name, where `Modality.from_space` gets it wrong.
         angles: Columns of the `state` in the environment's info that are angles in radians.
-        reference: Mean reward per step of known policies by name; drawn as lines in plots.
+        score: What tables and plots show of an episode: `reward_per_step`, or `return` (the sum of
+            rewards), which suits episodes that end early; files have both.
+        reference: Scores of known policies by name; drawn as lines in plots.
     """
 
     id: str
@@ -72,9 +75,12 @@ class EnvConfig:
     processes: bool = False
     kinds: dict[str, str] = field(default_factory=dict)
     angles: list[int] = field(default_factory=list)
+    score: str = REWARD_PER_STEP
     reference: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.score not in SCORES:
+            raise ValueError(f"score is {self.score!r}; known: {list(SCORES)}")
         check_wrappers(self.wrappers)
         for spec in self.wrappers:
             if spec["name"] == "normalize" and spec.get("update", True):

@@ -31,6 +31,7 @@ from mmrl.methods import METHODS, Method
 from mmrl.metrics.probes import Probe, probe_targets
 from mmrl.modality import Modality
 from mmrl.progress import Advance, Curve
+from mmrl.report import RETURN, REWARD_PER_STEP
 from mmrl_agents.agent import STATISTICS
 from mmrl_agents.build import build_agent, training_env
 from mmrl_agents.config import check_actions
@@ -265,7 +266,7 @@ def train_policy(
 
 
 class EpisodeRewards(BaseCallback):
-    """Reports the mean reward per step of every episode that ends, and how its sensors failed.
+    """Reports the rewards of every episode that ends, and how its sensors failed.
 
     Args:
         rewards: Takes a row for each.
@@ -285,11 +286,12 @@ class EpisodeRewards(BaseCallback):
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:
             if "episode" in info:
-                per_step = float(info["episode"]["r"]) / float(info["episode"]["l"])
-                self.logger.record_mean("rollout/reward_per_step", per_step)
+                total = float(info["episode"]["r"])
+                scores = {REWARD_PER_STEP: total / float(info["episode"]["l"]), RETURN: total}
+                self.logger.record_mean("rollout/reward_per_step", scores[REWARD_PER_STEP])
                 for name, share in info.get("fault_rates", {}).items():
                     self.logger.record_mean(f"faults/{name}", float(share))
-                self.rewards.add({"frames": self.num_timesteps, "reward_per_step": per_step})
+                self.rewards.add({"frames": self.num_timesteps, **scores})
         if self.num_timesteps % 50 < self.training_env.num_envs:
             self.advance(self.num_timesteps)
         return True

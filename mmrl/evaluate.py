@@ -237,12 +237,12 @@ def write_results(
         writer: Takes scalars, settings beside results, and the plot.
     """
     confidence = config.evaluate.confidence
-    summaries = summarise(rows, confidence=confidence)
-    reference = config.env.reference
+    reference, score = config.env.reference, config.env.score
+    summaries = summarise(rows, confidence=confidence, score=score)
     seeds = len({row.seed for row in rows})
     what = f"seed {config.seed}" if seeds == 1 else f"IQM of {seeds} seeds"
     title = f"{config.label}, {what}, {confidence:.0%} intervals"
-    figure = robustness_figure(summaries, title=title, reference=reference)
+    figure = robustness_figure(summaries, title=title, reference=reference, score=score)
     write_atomically(out / "robustness.csv", to_csv(rows).encode())
     write_atomically(out / ROWS, json_text(to_json(rows, summaries)).encode())
     write_atomically(out / "robustness.png", to_png(figure))
@@ -259,7 +259,8 @@ def write_results(
         _flat_settings(config), {f"hparam/{k}": v for k, v in results.items()}, run_name="."
     )
     writer.add_image("robustness", to_pixels(figure), dataformats="HWC")
-    console.print(robustness_table(summaries, title=title, reference=reference))
+    table = robustness_table(summaries, title=title, reference=reference, score=score)
+    console.print(table)
 
 
 def film(config: TrainConfig, agent: Agent, out: Path, console: Console) -> None:

@@ -14,7 +14,8 @@ from rich import box
 from rich.table import Table
 
 from mmrl.metrics.detection import roc_curve
-from mmrl.plots import COLOURS, REWARD
+from mmrl.plots import COLOURS
+from mmrl.report import REWARD_PER_STEP, SCORES
 from mmrl_agents.monitor_trial import Finding, Trial, pooled
 
 DASHES = ("-", "--", ":", "-.")
@@ -36,8 +37,8 @@ def monitor_table(findings: Sequence[Finding], *, title: str) -> Table:
     healthy = findings[0].healthy
     table = Table(
         title=title,
-        caption=f"{REWARD}; {healthy:.3f} when nothing fails; told: the same outages, announced; "
-        "delay in steps, of outages that are noticed",
+        caption=f"{SCORES[REWARD_PER_STEP]}; {healthy:.3f} when nothing fails; "
+        "told: the same outages, announced; delay in steps, of outages that are noticed",
         box=box.SIMPLE_HEAD,
         collapse_padding=True,
         pad_edge=False,
@@ -144,4 +145,4 @@ def _draw_rewards(axis: Axes, findings: Sequence[Finding], rows: Sequence[str]) 
     axis.set_yticks(place, rows, fontsize=8)
     axis.set_ylim(len(findings) - 0.5, -1.2)
     axis.grid(axis="x", color="#dddddd", linewidth=0.6)
-    axis.set(xlabel=REWARD, title="unannounced faults")
+    axis.set(xlabel=SCORES[REWARD_PER_STEP], title="unannounced faults")

@@ -14,12 +14,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mmrl.report import BERNOULLI, Summary
+from mmrl.report import BERNOULLI, REWARD_PER_STEP, SCORES, Summary
 
 # Okabe and Ito's palette without yellow, which is too light for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-REWARD = "mean reward per step"
 PANELS_IN_A_ROW = 4
 _STYLE = {
     "figure.dpi": 150,
@@ -46,7 +45,7 @@ class Words:
         rates_title: Above it.
     """
 
-    score: str = f"{REWARD} (higher is better)"
+    score: str
     subsets: str = "working sensors"
     subsets_title: str = "some sensors never work"
     rates: str = "steps at which a sensor is missing (%)"
@@ -59,17 +58,19 @@ def robustness_figure(
     title: str,
     reference: Mapping[str, float] | None = None,
     words: Words | None = None,
+    score: str = REWARD_PER_STEP,
 ) -> Figure:
-    """Reward for every subset of sensors, and against the rate at which sensors fail at random.
+    """A score for every subset of sensors, and against the rate at which sensors fail at random.
 
     Args:
         summaries: Of any number of agents; see `mmrl.report.summarise`.
         title: Above the plot.
-        reference: Mean reward per step of known policies by name, drawn as lines where they are
-            near the results and named in the margin where they are not.
+        reference: Scores of known policies by name, drawn as lines where they are near the results
+            and named in the margin where they are not.
         words: What the axes say; those of control where None.
+        score: What control's summaries are of, one of `mmrl.report.SCORES`.
     """
-    words = words or Words()
+    words = words or Words(f"{SCORES[score]} (higher is better)")
     subsets = [s for s in summaries if s.condition != BERNOULLI]
     rates = [s for s in summaries if s.condition == BERNOULLI]
     agents = list(dict.fromkeys(s.agent for s in summaries))
@@ -128,15 +129,16 @@ def training_figure(
     *,
     title: str,
     reference: Mapping[str, float] | None = None,
+    score: str = REWARD_PER_STEP,
 ) -> Figure:
     """How the losses of pretraining and the reward of the policy went.
 
     Args:
         pretraining: `step` and the terms of the loss by name, of the same length; may be empty.
-        rewards: `frames` and `reward_per_step` of finished episodes, of the same length; may be
-            empty.
+        rewards: `frames` and the score of finished episodes, of the same length; may be empty.
         title: Above the plot.
         reference: As in `robustness_figure`.
+        score: As in `robustness_figure`.
     """
     with _style():
         figure, axes = _figure(2 if pretraining else 1)
@@ -144,13 +146,15 @@ def training_figure(
             _draw_losses(axes[0], pretraining)
         axis = axes[-1]
         nothing = np.empty(0)  # where no episode was finished
-        frames, reward = rewards.get("frames", nothing), rewards.get("reward_per_step", nothing)
+        frames, reward = rewards.get("frames", nothing), rewards.get(score, nothing)
         axis.plot(frames, reward, ".", color=COLOURS[0], alpha=0.35, markersize=4, label="episode")
         smooth = _running_mean(reward, max(1, len(reward) // 20))
         axis.plot(frames, smooth, color=COLOURS[1], linewidth=1.8, label="running mean")
         for index, (name, value) in enumerate((reference or {}).items()):
             _reference_line(axis, name, value, index)
-        axis.set(xlabel="environment frames", ylabel=REWARD, title="policy, while it explores")
+        axis.set(
+            xlabel="environment frames", ylabel=SCORES[score], title="policy, while it explores"
+        )
         axis.legend(loc="best")
         figure.suptitle(title)
     return figure

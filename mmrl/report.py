@@ -22,6 +22,9 @@ BERNOULLI = "bernoulli"
 """Name of the conditions in which every sensor is missing at random steps."""
 ROWS = "robustness.json"
 """File of the rows with the values of every episode."""
+REWARD_PER_STEP, RETURN = "reward_per_step", "return"
+SCORES = {REWARD_PER_STEP: "mean reward per step", RETURN: "return"}
+"""What summaries can be of, and how tables and plots call it."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,10 @@ class Row:
     def std(self) -> float:
         """Of the episodes' mean rewards per step."""
         return float(np.std(self.rewards))
+
+    def scores(self, score: str) -> tuple[float, ...]:
+        """Of every episode; `score` is one of `SCORES`."""
+        return {REWARD_PER_STEP: self.rewards, RETURN: self.returns}[score]
 
     @property
     def key(self) -> tuple[str, str, float]:
@@ -144,7 +151,7 @@ class Summary:
         rate: As in `Row`.
         seeds: How many.
         episodes: How many in all.
-        mean: Of the seeds' mean rewards per step.
+        mean: Of the seeds' mean scores.
         iqm: Interquartile mean of the same.
         std: Over the seeds; over the episodes where there is one seed.
         ci_low: Lower end of the interval: of the interquartile mean over seeds and episodes, or
@@ -164,12 +171,15 @@ class Summary:
     ci_high: float
 
 
-def summarise(rows: Sequence[Row], *, confidence: float = 0.95) -> list[Summary]:
+def summarise(
+    rows: Sequence[Row], *, confidence: float = 0.95, score: str = REWARD_PER_STEP
+) -> list[Summary]:
     """Joins the rows of several seeds, in the order in which conditions first appear.
 
     Args:
         rows: Of any number of agents, conditions and seeds.
         confidence: Of the intervals.
+        score: Of every episode, one of `SCORES`.
 
     Raises:
         ValueError: A seed occurs twice for the same agent and condition.
@@ -177,10 +187,10 @@ def summarise(rows: Sequence[Row], *, confidence: float = 0.95) -> list[Summary]
     groups: dict[tuple[str, str, float], list[Row]] = {}
     for row in rows:
         groups.setdefault(row.key, []).append(row)
-    return [_summary(group, confidence) for group in groups.values()]
+    return [_summary(group, confidence, score) for group in groups.values()]
 
 
-def _summary(rows: Sequence[Row], confidence: float) -> Summary:
+def _summary(rows: Sequence[Row], confidence: float, score: str) -> Summary:
     agent, condition, rate = rows[0].key
     seeds = [row.seed for row in rows]
     if len(set(seeds)) < len(seeds):
@@ -188,16 +198,16 @@ def _summary(rows: Sequence[Row], confidence: float) -> Summary:
             f"agent {agent!r} has several results of one seed ({sorted(seeds)}) under "
             f"{condition!r}: give runs that differ in seed, or in label"
         )
-    samples: list[NDArray[np.float64]] = [np.asarray(row.rewards, np.float64) for row in rows]
+    samples: list[NDArray[np.float64]] = [np.asarray(row.scores(score), np.float64) for row in rows]
     means = np.array([values.mean() for values in samples])
-    if len(rows) == 1:
+    if len(rows) == 1 and score == REWARD_PER_STEP:
         low, high = rows[0].ci_low, rows[0].ci_high
     else:
         low, high = bootstrap_interval(
             samples,
             np.random.default_rng(0),
             confidence=confidence,
-            statistic=interquartile_mean,
+            statistic=interquartile_mean if len(rows) > 1 else None,
         )
     return Summary(
         agent=agent,
@@ -207,27 +217,32 @@ def _summary(rows: Sequence[Row], confidence: float) -> Summary:
         episodes=sum(len(row.rewards) for row in rows),
         mean=float(means.mean()),
         iqm=float(interquartile_mean(means)),
-        std=float(means.std(ddof=1)) if len(rows) > 1 else rows[0].std,
+        std=float(means.std(ddof=1)) if len(rows) > 1 else float(samples[0].std()),
         ci_low=low,
         ci_high=high,
     )
 
 
 def robustness_table(
-    summaries: Sequence[Summary], *, title: str, reference: Mapping[str, float] | None = None
+    summaries: Sequence[Summary],
+    *,
+    title: str,
+    reference: Mapping[str, float] | None = None,
+    score: str = REWARD_PER_STEP,
 ) -> Table:
     """What the terminal shows.
 
     Args:
         summaries: See `summarise`.
         title: Above the table.
-        reference: Mean reward per step of known policies by name; shown below.
+        reference: Scores of known policies by name; shown below.
+        score: What the summaries are of.
     """
     over_seeds = any(s.seeds > 1 for s in summaries)
     agents = {s.agent for s in summaries}
     counts = {f"{s.seeds} seeds, " * over_seeds + f"{s.episodes} episodes" for s in summaries}
     notes = [
-        "mean reward per step",
+        SCORES[score],
         f"{' or '.join(sorted(counts))} per line",
         "interval of the IQM" * over_seeds,
     ]
@@ -240,7 +255,7 @@ def robustness_table(
         pad_edge=False,
     )
     names = ["agent"] if len(agents) > 1 else []
-    names += ["sensors", "missing", "reward", "interval"]
+    names += ["sensors", "missing", "return" if score == RETURN else "reward", "interval"]
     names += ["IQM"] if over_seeds else ["std"]
     for name in names:
         text = name in ("agent", "sensors")

@@ -247,6 +247,7 @@ def train_stage(
             read_curve(run.path / REWARDS),
             title=f"{config.label}, seed {config.seed}",
             reference=config.env.reference,
+            score=config.env.score,
         )
         run.write_bytes("training.png", to_png(figure))
         writer.add_figure("training", figure)

@@ -146,6 +146,7 @@ def test_the_paper_is_configured_as_it_is() -> None:
         ("method.name=gcm", r"method\.name is 'gcm'; known: .*gmc.*none"),
         ("method.temperature=0", r"method: temperature must be positive"),
         ("env=gymnasium", r"env\.id"),
+        ("env.score=x", r"env: score is 'x'; known: .*reward_per_step.*return"),
         ("comparison.seeds=[1,1]", r"seeds must be at least one and differ, got \[1, 1\]"),
         (
             "+comparison.variants.a={representation: x}",

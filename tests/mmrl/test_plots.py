@@ -16,7 +16,7 @@ from mmrl.plots import (
     to_png,
     training_figure,
 )
-from mmrl.report import BERNOULLI, Summary
+from mmrl.report import BERNOULLI, RETURN, Summary
 
 BASE = Summary("gmc", "image+sound", 0.0, 1, 10, -0.5, -0.5, 0.1, -0.55, -0.45)
 REFERENCE = {"optimum": -0.46, "random": -6.11}
@@ -84,6 +84,15 @@ def test_training_curves_with_and_without_pretraining() -> None:
     both = training_figure(pretraining, rewards, title="t", reference=REFERENCE)
     assert len(both.axes) == 2
     assert len(training_figure({}, rewards, title="t").axes) == 1
+
+
+def test_returns_can_be_drawn_instead() -> None:
+    steps = np.arange(100.0)
+    columns = {"frames": steps, "reward_per_step": steps, "return": 10 * steps}
+    (axis,) = training_figure({}, columns, title="t", score=RETURN).axes
+    assert axis.get_ylabel() == "return"
+    assert np.max(axis.lines[0].get_ydata()) == 990
+    assert "return" in robustness_figure(summaries(), title="t", score=RETURN).axes[0].get_ylabel()
 
 
 def test_training_without_a_finished_episode_is_drawn() -> None:

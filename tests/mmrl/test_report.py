@@ -12,6 +12,7 @@ from rich.table import Table
 
 from mmrl.report import (
     COLUMNS,
+    RETURN,
     Row,
     cost_table,
     read_rows,
@@ -79,6 +80,17 @@ def test_several_seeds_are_summarised_by_their_middle() -> None:
     assert summary.iqm == pytest.approx(-1.15, abs=0.05)
     assert summary.mean < -10
     assert summary.ci_low < summary.iqm < summary.ci_high
+
+
+def test_returns_are_summarised_as_rewards_are() -> None:
+    for rows in ([row()], [row(0), row(1)]):
+        (rewards,), (returns,) = summarise(rows), summarise(rows, score=RETURN)
+        assert returns.mean == pytest.approx(300 * rewards.mean)
+        assert returns.std == pytest.approx(300 * rewards.std)
+        assert returns.ci_low < returns.iqm < returns.ci_high
+        table = shown(robustness_table([returns], title="t", score=RETURN))
+        assert f"{returns.mean:.3f}" in table
+        assert "per step" not in table
 
 
 def test_one_seed_twice_is_refused() -> None:

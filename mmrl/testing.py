@@ -109,8 +109,8 @@ def made_data(
 
     Args:
         modalities: What is made.
-        outputs: Classes, or regression targets.
-        task: `classification` or `regression`.
+        outputs: Classes, labels, or regression targets.
+        task: `classification`, `labels` or `regression`.
         samples: How many.
         missing: Share of missing values in the mask; a modality of each sample stays. What stands
             in missing places looks like a reading.
@@ -129,6 +129,9 @@ def made_data(
     available = rng.random((samples, len(modalities))) >= missing
     available[np.arange(samples), np.arange(samples) % len(modalities)] = True
     target: NDArray[Any] = kind.astype(np.int64)
+    if task == "labels":  # each is true of half of the prototypes
+        kinds = max(2, outputs)
+        target = ((kind[:, None] - np.arange(outputs)) % kinds) < kinds // 2
     if task == "regression":
         target = rng.normal(size=(max(2, outputs), outputs)).astype(np.float32)[kind]
     return ArrayData(values, modalities, available, target)

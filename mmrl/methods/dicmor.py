@@ -50,7 +50,8 @@ class DiCMoRConfig(SupervisedConfig):
         hidden: Width of the couplings' networks.
         condition: What depends on the class: the `flow`, whose last, class-specific affine map
             each modality has for itself, and whose class is inferred from what is available; only
-            the `prior`, one for all modalities (released code); or `none` (ablation).
+            the `prior`, one for all modalities (released code); or `none` (ablation, and what
+            several labels per sample want: each set of them would be a class).
         class_range: Regression has the classes -class_range .. class_range: rounded targets.
         refiner_blocks: Of the networks that refine recovered features; 0 leaves them out.
         density_weight: Of the flows' loss, in bits per dimension.
@@ -95,6 +96,11 @@ class DiCMoRConfig(SupervisedConfig):
             raise ValueError(f"flow is {self.flow!r}; known: {', '.join(FLOWS)}")
         if self.condition not in CONDITIONS:
             raise ValueError(f"condition is {self.condition!r}; known: {', '.join(CONDITIONS)}")
+        if self.task == "labels" and self.condition != "none":
+            raise ValueError(
+                f"condition is {self.condition!r}, and several labels per sample are no class that "
+                "flows could know: set condition=none (method=dicmor_no_classes)"
+            )
         if not 0 <= self.hide_rate < 1:
             raise ValueError(f"hide_rate must be in [0, 1), got {self.hide_rate}")
         if min(self.refiner_blocks, self.pretrain_steps) < 0 or self.class_range < 1:

@@ -81,8 +81,8 @@ class Unimodal(Supervised):
 class LateFusion(Supervised):
     """One network per modality, each trained on its own; what is available votes.
 
-    The predicted class probabilities (or targets) of the available modalities are averaged; the
-    representation is the mean of their features.
+    The predicted probabilities of classes or labels (or numbers) of the available modalities are
+    averaged; the representation is the mean of their features.
     """
 
     name: ClassVar[str] = "late_fusion"
@@ -117,13 +117,7 @@ class LateFusion(Supervised):
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch outputs"]:
         votes = torch.stack(self._outputs(inputs, available), dim=1)
-        if self.config.task == "regression":
-            return _masked_mean(votes, available)
-        logs = votes.log_softmax(dim=2).masked_fill(~available[:, :, None], -torch.inf)
-        nobody = ~available.any(dim=1)
-        # -inf - -inf would be NaN where nobody votes
-        logs = logs.masked_fill(nobody[:, None, None], 0.0)
-        return logs.logsumexp(dim=1) - available.sum(dim=1, keepdim=True).clamp(min=1).log()
+        return self.average(votes, available)
 
     def terms(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor

@@ -38,7 +38,8 @@ class MLAConfig(SupervisedConfig):
             paper does not say when it does; kept for ever, it would take out one direction after
             another until the head stands still.
         fusion: How predictions are weighted: by `entropy` (per sample, the certain ones more), or
-            all alike (`mean`). Regression has no entropy and takes the mean.
+            all alike (`mean`). The entropy of labels is the mean over them, each a choice of two;
+            regression has no entropy and takes the mean.
         absent: What is done with a missing modality: `skip` it in training and in fusion, or
             (released code) encode a `zero_input` as if it were there.
 
@@ -101,9 +102,16 @@ class MLA(Supervised):
     ) -> Float[Tensor, "batch latent"]:
         mask = self._present(available)
         h = torch.stack([self._features(inputs, mask, i) for i in range(len(self.names))], dim=1)
-        uniform = self.config.fusion == "mean" or self.config.task == "regression"
-        logits = torch.zeros_like(h) if uniform else self.head(h)
-        return (fusion_weights(logits, mask)[:, :, None] * h).sum(dim=1)
+        return (fusion_weights(self._entropies(h), mask)[:, :, None] * h).sum(dim=1)
+
+    def _entropies(self, h: Float[Tensor, "batch modalities latent"]) -> Tensor:
+        """Of each modality's predicted distribution; zeros where all count alike."""
+        if self.config.fusion == "mean" or self.config.task == "regression":
+            return torch.zeros_like(h[:, :, 0])
+        logits = self.head(h)
+        if self.config.task == "labels":
+            return entropies(torch.stack([logits, torch.zeros_like(logits)], dim=3)).mean(dim=2)
+        return entropies(logits)
 
     def _predict(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
@@ -164,8 +172,14 @@ class MLA(Supervised):
         return float(loss.detach())
 
 
+def entropies(logits: Float[Tensor, "*shape choices"]) -> Float[Tensor, "*shape"]:
+    """Of the distributions over the last axis, in nats."""
+    log_p = logits.log_softmax(dim=-1)
+    return -(log_p.exp() * log_p).sum(dim=-1)
+
+
 def fusion_weights(
-    logits: Float[Tensor, "batch modalities outputs"], available: Bool[Tensor, "batch modalities"]
+    entropy: Float[Tensor, "batch modalities"], available: Bool[Tensor, "batch modalities"]
 ) -> Float[Tensor, "batch modalities"]:
     r"""How much each modality counts, per sample: :math:`\mathrm{softmax}_m(-e_m)`.
 
@@ -174,11 +188,9 @@ def fusion_weights(
 
     Example:
         >>> certain, unsure = [9.0, 0.0], [0.0, 0.0]
-        >>> fusion_weights(torch.tensor([[certain, unsure]]), torch.ones(1, 2).bool())
+        >>> fusion_weights(entropies(torch.tensor([[certain, unsure]])), torch.ones(1, 2).bool())
         tensor([[0.6664, 0.3336]])
     """
-    log_p = logits.log_softmax(dim=2)
-    entropy = -(log_p.exp() * log_p).sum(dim=2)
     weights = (-entropy).masked_fill(~available, -torch.inf).softmax(dim=1)
     return torch.where(available, weights, torch.zeros_like(weights))
 

@@ -340,10 +340,8 @@ class SMIL(Supervised):
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch outputs"]:
         (result,) = self.forward(inputs, available)
-        logits = result.logits.view(-1, len(available), self.outputs)
-        if self.config.task == "regression":
-            return logits.mean(dim=0)
-        return logits.log_softmax(dim=2).logsumexp(dim=0) - float(np.log(len(logits)))
+        samples = result.logits.view(-1, len(available), self.outputs).transpose(0, 1)
+        return self.average(samples, torch.ones_like(samples[:, :, 0], dtype=torch.bool))
 
     def terms(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor

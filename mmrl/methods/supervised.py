@@ -1,4 +1,4 @@
-"""Methods that predict a target: classes or real numbers."""
+"""Methods that predict a target: a class, labels, or real numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmrl.losses import nt_xent
 from mmrl.methods.method import Method, MethodConfig
 from mmrl.modality import Batch, Modality, mark_missing
 
-TASKS = ("classification", "regression")
+TASKS = ("classification", "labels", "regression")
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,10 @@ class SupervisedConfig(MethodConfig):
     """Settings of every method that predicts a target.
 
     Args:
-        outputs: Classes, or regression targets.
-        task: `classification` (cross-entropy) or `regression` (mean absolute error, as the
-            papers on sentiment have it).
+        outputs: Classes, labels, or regression targets.
+        task: `classification`, one class per sample (cross-entropy); `labels`, of which a sample
+            has any number (binary cross-entropy of each, their mean); or `regression` (mean
+            absolute error, as the papers on sentiment have it).
         trunks: Options of the trunk network by modality name (see `mmrl.nn.trunks`).
         contrastive_weight: Weight of GMC's loss between the representation of all that is
             available of a sample and those of its single modalities; 0 leaves it out.
@@ -80,7 +81,7 @@ class Supervised(Method, ABC):
 
     @property
     def outputs(self) -> int:
-        """Classes, or regression targets."""
+        """Classes, labels, or regression targets."""
         return self.config.outputs
 
     def predict(
@@ -88,14 +89,16 @@ class Supervised(Method, ABC):
         values: Mapping[str, Tensor | None],
         available: Bool[Tensor, "batch modalities"] | None = None,
     ) -> Float[Tensor, "batch outputs"]:
-        """Logits of the classes, or predicted targets.
+        """Logits of the classes or labels, or predicted numbers.
+
+        A label is predicted where its logit is positive: its probability is over one half.
 
         Args:
             values: Raw values by modality name, as `encode` takes them.
             available: Mask; None means that all that is given is available.
 
         Returns:
-            One row per sample; zeros (all classes alike) where nothing is available.
+            One row per sample; zeros (all classes alike, no label) where nothing is available.
 
         Raises:
             ValueError: Unknown modalities or shapes that do not fit.
@@ -150,10 +153,13 @@ class Supervised(Method, ABC):
             if y.shape[1] != self.outputs:
                 raise ValueError(f"expected {self.outputs} targets a sample, got {y.shape[1]}")
             return y
+        if self.config.task == "labels":
+            return self._checked_labels(y)
         if y.is_floating_point() or y.dim() != 1:
             raise ValueError(
                 "classification wants integer class indices of shape (batch,), got "
-                f"{y.dtype} of shape {tuple(y.shape)}; for real targets set task=regression"
+                f"{y.dtype} of shape {tuple(y.shape)}; for real targets set task=regression, for "
+                "several labels a sample task=labels"
             )
         if len(y) and not 0 <= int(y.min()) <= int(y.max()) < self.outputs:
             raise ValueError(
@@ -161,15 +167,50 @@ class Supervised(Method, ABC):
             )
         return y.long()
 
+    def _checked_labels(self, y: Tensor) -> Tensor:
+        if tuple(y.shape) != (len(y), self.outputs):
+            raise ValueError(
+                f"labels must be of shape (batch, {self.outputs}), got {tuple(y.shape)}"
+            )
+        if not bool(((y == 0) | (y == 1)).all()):
+            raise ValueError("labels must be 0 or 1, and these are not; are they numbers?")
+        return y.float()
+
     def task_loss(self, prediction: Tensor, y: Tensor) -> Float[Tensor, ""]:
-        """Cross-entropy, or mean absolute error; zero on no samples."""
+        """Cross-entropy (of each label), or mean absolute error; zero on no samples."""
         if not len(y):
             return prediction.sum() * 0.0
         if prediction.dtype != torch.float64:
             prediction = prediction.float()
         if self.config.task == "regression":
             return F.l1_loss(prediction, y.to(prediction.dtype))
+        if self.config.task == "labels":
+            return F.binary_cross_entropy_with_logits(prediction, y.to(prediction.dtype))
         return F.cross_entropy(prediction, y)
+
+    def average(
+        self,
+        votes: Float[Tensor, "batch votes outputs"],
+        counts: Bool[Tensor, "batch votes"],
+    ) -> Float[Tensor, "batch outputs"]:
+        """One prediction of several: the logits of their mean probabilities, or the mean number.
+
+        Args:
+            votes: What `_predict` could return, several times for each sample.
+            counts: Which of them count; where none does, the result is anything finite.
+        """
+        present = counts[:, :, None]
+        if self.config.task == "regression":
+            return (votes * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
+        # -inf - -inf would be NaN where nobody votes
+        absent = ~present & counts.any(dim=1)[:, None, None]
+
+        def log_sum(log_p: Tensor) -> Tensor:
+            return log_p.masked_fill(absent, -torch.inf).logsumexp(dim=1)
+
+        if self.config.task == "labels":
+            return log_sum(F.logsigmoid(votes)) - log_sum(F.logsigmoid(-votes))
+        return log_sum(votes.log_softmax(dim=2)) - present.sum(dim=1).clamp(min=1).log()
 
     def contrastive(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]

@@ -203,6 +203,7 @@ def test_density_can_be_floored() -> None:
         ({"condition": "label"}, "condition is 'label'; known: flow, prior, none"),
         ({"hide_rate": 1.0}, r"hide_rate must be in \[0, 1\)"),
         ({"class_range": 0}, "class_range positive"),
+        ({"task": "labels"}, r"condition is 'flow', and several labels .* set condition=none"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> None:

@@ -46,6 +46,14 @@ def test_late_fusion_averages_probabilities_of_what_is_there() -> None:
     np.testing.assert_allclose(fused, (alone[0] + alone[1]) / 2, rtol=1e-10)
 
 
+def test_late_fusion_averages_probabilities_of_every_label() -> None:
+    config = SupervisedConfig(latent_dim=4, outputs=3, task="labels")
+    model = LateFusion([A, B], config).double()
+    values = {name: x.double() for name, x in VALUES.items()}
+    alone = [model.predict({name: values[name]}).sigmoid() for name in ("a", "b")]
+    torch.testing.assert_close(model.predict(values).sigmoid(), (alone[0] + alone[1]) / 2)
+
+
 def test_late_fusion_averages_targets_in_regression() -> None:
     model = LateFusion([A, B], SupervisedConfig(latent_dim=4, outputs=2, task="regression"))
     alone = [model.predict({name: VALUES[name]}) for name in ("a", "b")]

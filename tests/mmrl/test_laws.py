@@ -7,7 +7,7 @@ import pytest
 from mmrl.methods import METHODS, Method
 from mmrl.methods.method import MethodConfig
 from mmrl.modality import Modality
-from mmrl.testing import LAWS, Subject, fitting_data
+from mmrl.testing import LAWS, Subject, check_method, fitting_data
 
 MODALITIES = [
     Modality("image", (1, 8, 8), "image"),
@@ -65,6 +65,34 @@ def subject(name: str) -> Subject:
         return METHODS[name](MODALITIES, config)
 
     return Subject(build, fitting_data(build()), updates=25)
+
+
+# What methods do with several labels per sample, where it is not the task's loss alone.
+LABELS = {
+    "late_fusion": {},
+    "mla": {},
+    "smil": {},
+    "dicmor": {"condition": "none"},
+    "downstream": {},
+    "gmc_supervised": {},
+    "gmc_fused": {},
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_methods_of_labels_obey_all_laws(name: str) -> None:
+    settings = {**CASES[name], **LABELS[name], "task": "labels", "outputs": 4}
+    sensors = MODALITIES[1:]
+    if name == "downstream":
+        settings["encoder_config"] = {"latent_dim": 6}
+    else:
+        settings["trunks"] = {"sound": TRUNKS["sound"]}
+
+    def build() -> Method:
+        config: MethodConfig = METHODS[name].Config(**settings)  # type: ignore[arg-type]
+        return METHODS[name](sensors, config)
+
+    check_method(build, updates=20)
 
 
 def test_no_method_is_left_out() -> None:

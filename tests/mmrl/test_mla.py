@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmrl.methods.mla import MLA, MLAConfig, fusion_weights
+from mmrl.methods.mla import MLA, MLAConfig, entropies, fusion_weights
 from mmrl.modality import Modality
 from mmrl.nn.projection import GradientProjection, deflate
 from mmrl.testing import made_data, optimization
@@ -65,7 +65,7 @@ def test_first_step_is_free_and_the_second_avoids_its_mean() -> None:
 def test_a_certain_modality_counts_more_and_missing_ones_nothing() -> None:
     logits = torch.randn(4, 3, 5).double()
     mask = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]]).bool()
-    weights = fusion_weights(logits, mask).numpy()
+    weights = fusion_weights(entropies(logits), mask).numpy()
     for n in range(4):
         p = np.exp(logits[n].numpy())
         p /= p.sum(axis=1, keepdims=True)
@@ -77,7 +77,7 @@ def test_a_certain_modality_counts_more_and_missing_ones_nothing() -> None:
 
 def test_alike_predictions_count_alike() -> None:
     same = torch.randn(2, 1, 4).expand(2, 3, 4)
-    weights = fusion_weights(same, torch.ones(2, 3).bool())
+    weights = fusion_weights(entropies(same), torch.ones(2, 3).bool())
     torch.testing.assert_close(weights, torch.full((2, 3), 1 / 3))
 
 
@@ -85,11 +85,22 @@ def test_prediction_is_the_weighted_sum_of_logits() -> None:
     model = mla()
     values = {"a": torch.randn(5, 3), "b": torch.randn(5, 2)}
     logits = [model.predict({name: values[name]}) for name in ("a", "b")]
-    weights = fusion_weights(torch.stack(logits, dim=1), torch.ones(5, 2).bool())
+    weights = fusion_weights(entropies(torch.stack(logits, dim=1)), torch.ones(5, 2).bool())
     expected = weights[:, :1] * logits[0] + weights[:, 1:] * logits[1]
     torch.testing.assert_close(model.predict(values), expected)
     alike = mla(fusion="mean")
     torch.testing.assert_close(alike.predict(values), (logits[0] + logits[1]) / 2)
+
+
+def test_the_entropy_of_labels_is_the_mean_over_them() -> None:
+    model = mla(task="labels", outputs=3).double()
+    values = {"a": torch.randn(5, 3).double(), "b": torch.randn(5, 2).double()}
+    logits = [model.predict({name: values[name]}).detach().numpy() for name in ("a", "b")]
+    p = 1 / (1 + np.exp(-np.stack(logits, axis=1)))
+    unscaled = np.exp((p * np.log(p) + (1 - p) * np.log(1 - p)).mean(axis=2))
+    weights = unscaled / unscaled.sum(axis=1, keepdims=True)
+    expected = weights[:, :1] * logits[0] + weights[:, 1:] * logits[1]
+    np.testing.assert_allclose(model.predict(values).detach().numpy(), expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize("project", [False, True])

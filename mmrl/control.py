@@ -40,6 +40,7 @@ from mmrl_agents.vec_env import GymnasiumVecEnv
 from mmrl_envs import VectorNormalizeChannels, VectorSensorDropout
 from mmrl_envs.channel_statistics import ChannelStatistics
 from mmrl_envs.faults import make_faults
+from mmrl_envs.mujoco_warnings import warn_once
 from mmrl_envs.wrapping import wrap
 
 Envs = VectorEnv[Any, Any, Any]
@@ -77,7 +78,7 @@ def make_envs(
     """
     kwargs = config.kwargs | ({} if render_mode is None else {"render_mode": render_mode})
     with _refusing(config):
-        spec = gym.spec(_import_module(config.id))
+        spec = _registered(config.id)
         if not (config.wrappers or inner or config.processes) and _steps_as_one(spec):
             envs = gym.make_vec(
                 spec.id,
@@ -101,7 +102,7 @@ def make_env(config: EnvConfig, *, render_mode: str | None = None) -> gym.Env[An
     """Makes one environment; see `make_envs`."""
     kwargs = config.kwargs | ({} if render_mode is None else {"render_mode": render_mode})
     with _refusing(config):
-        return wrap(gym.make(_import_module(config.id), **kwargs), config.wrappers)
+        return wrap(gym.make(_registered(config.id), **kwargs), config.wrappers)
 
 
 def check_environment(config: TrainConfig) -> None:
@@ -338,11 +339,15 @@ def device_of(config: TrainConfig | ClassificationConfig) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _import_module(env_id: str) -> str:
-    """Imports the module of `module:Id-v0`, and returns the id."""
+def _registered(env_id: str) -> EnvSpec:
+    """What `module:Id-v0` stands for; the module is imported, and the environment's own, too."""
     module, _, name = env_id.rpartition(":")
     importlib.import_module(module or "mmrl_envs")
-    return name
+    spec = gym.spec(name)
+    if isinstance(spec.entry_point, str):
+        load_env_creator(spec.entry_point)
+    warn_once()
+    return spec
 
 
 @contextmanager

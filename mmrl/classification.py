@@ -31,7 +31,7 @@ from mmrl.score_report import LOWER_IS_BETTER, SCORES, SUMMARY, main_metric
 
 CLASSIFIER = 5
 """Random stream of a run's seed for the classifier on a frozen representation, see `control`."""
-TASKS = {"classes": "classification", "numbers": "regression"}
+TASKS = {"classes": "classification", "labels": "labels", "numbers": "regression"}
 """What a method is told about the targets of a data set."""
 PRETRAINED, ENCODER = "pretrained", "encoder"
 LOSSES, VALIDATION = "fitting.csv", "validation.csv"
@@ -50,11 +50,6 @@ def check_classification(config: ClassificationConfig) -> DataSet:
         data = load(config.data.name, config.data.path, **options)
     except (DataError, TypeError, ImportError) as error:
         raise ConfigError(f"data: {error}") from error
-    if data.task not in TASKS:
-        raise ConfigError(
-            f"data: {data.name} has {data.task} (several per sample); methods learn "
-            f"{' or '.join(TASKS)}"
-        )
     try:
         train = draw_masks(config, data)[0.0].apply(data).train
     except ValueError as error:

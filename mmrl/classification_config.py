@@ -135,7 +135,7 @@ class ClassificationConfig:
         method: Name of the method.
         method_settings: Its settings; outputs and task are the data's.
         comparison: Several methods instead of one.
-        task: `classification`, also where the targets are numbers.
+        task: `classification`, also where the targets are labels or numbers.
         experiment: See `TrainConfig`, as for the next five.
         label: See there.
         seed: See there; also of what is missing.

@@ -135,7 +135,10 @@ def show(report: Report, console: Console) -> None:
     console.print(_modality_table(parsed))
     console.print(_target_table(parsed))
     if "valid" not in parsed.splits:
-        console.print("No split valid: it is cut from train by the seed, stratified by class.")
+        strata = {"classes": ", stratified by class", "labels": ", stratified by label"}
+        console.print(
+            f"No split valid: it is cut from train by the seed{strata.get(_task(parsed), '')}."
+        )
     for warning in report.warnings:
         console.print(f"[yellow]![/] {warning}", highlight=False)
     if not report.warnings:
@@ -171,7 +174,7 @@ def _summary(data: ArrayData, place: int) -> str:
 
 
 def _target_table(parsed: Parsed) -> Table:
-    task = TASKS[parsed.splits["train"].target.dtype.kind]  # type: ignore[union-attr]
+    task = _task(parsed)
     table = Table("target", title=f"Targets: {len(parsed.target_names)} {task}")
     table.title_justify = "left"
     for split in parsed.splits:
@@ -180,7 +183,20 @@ def _target_table(parsed: Parsed) -> Table:
         table.add_row(name, *(_target(data.target, i, task) for data in parsed.splits.values()))
     if (rest := len(parsed.target_names) - MANY_CLASSES) > 0:
         table.add_row(f"… {rest} more")
+    if task == "labels":
+        table.add_row("none of them", *(_without(data.target) for data in parsed.splits.values()))
     return table
+
+
+def _task(parsed: Parsed) -> str:
+    target = parsed.splits["train"].target
+    assert target is not None
+    return TASKS[target.dtype.kind]
+
+
+def _without(target: NDArray[Any] | None) -> str:
+    assert target is not None
+    return str(int((~target).all(axis=1).sum()))
 
 
 def _target(target: NDArray[Any] | None, place: int, task: str) -> str:

@@ -14,9 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmrl.data.arrays import ArrayData, Column
-from mmrl.data.dataset import SPLITS, DataError, DataSet, check_target, count_outputs, split_train
+from mmrl.data.dataset import (
+    SPLITS,
+    DataError,
+    DataSet,
+    check_same_task,
+    check_target,
+    count_outputs,
+)
 from mmrl.data.npz import read_npz
 from mmrl.data.sequences import Sequences
+from mmrl.data.splits import split_train
 from mmrl.modality import AVAILABLE, KINDS, MIN_IMAGE_SIDE, Modality
 
 TARGET = "target"
@@ -49,7 +57,7 @@ def load_file(
         resample: Whether sequences are stretched to these steps instead, by linear interpolation:
             for clips of one action each, where the course matters and not the duration.
         valid_share: Share of the training samples that becomes the validation split where the file
-            has none, stratified by class.
+            has none, stratified by class or label.
         seed: Of that split.
 
     Raises:
@@ -128,8 +136,12 @@ def parse(
     if resample:
         columns = {s: _resampled(c, modalities) for s, c in columns.items()}
     splits = {s: _split(arrays, s, c, modalities) for s, c in columns.items() if c}
-    targets = [data.target for data in splits.values()]
-    outputs = max(count_outputs(target) for target in targets)
+    targets = {split: data.target for split, data in splits.items()}
+    for split, target in targets.items():
+        assert target is not None
+        assert targets["train"] is not None
+        check_same_task("", split, target, targets["train"])
+    outputs = max(count_outputs(target) for target in targets.values())
     given = arrays.get("target_names")
     target_names = (
         tuple(map(str, range(outputs))) if given is None else tuple(map(str, np.atleast_1d(given)))
@@ -216,11 +228,7 @@ def _split(
     if sorted(columns) != sorted(names):
         raise DataError(f"split {split!r} has {sorted(columns)}, train has {sorted(names)}")
     values = {m.name: _fit(split, columns[m.name], m) for m in modalities}
-    target = arrays.get(f"{split}/{TARGET}")
-    if target is not None and target.dtype.kind == "f":
-        target = target.reshape(len(target), -1).astype(np.float32)
-    elif target is not None and target.dtype.kind in "iu":
-        target = target.astype(np.int64)
+    target = _target(arrays.get(f"{split}/{TARGET}"))
     check_target(split, target)
     available = arrays.get(f"{split}/{AVAILABLE}")
     if available is not None and not _is_mask(available):
@@ -230,6 +238,17 @@ def _split(
         return ArrayData(values, modalities, mask, target)
     except ValueError as error:
         raise DataError(f"split {split!r}: {error}") from error
+
+
+def _target(stored: NDArray[Any] | None) -> NDArray[Any] | None:
+    """Numbers as columns, classes as indices; several columns of 0 and 1 are labels."""
+    if stored is None or stored.dtype.kind not in "fiu":
+        return stored
+    if stored.dtype.kind == "f":
+        return stored.reshape(len(stored), -1).astype(np.float32)
+    if stored.ndim == 2 and stored.shape[1] > 1 and _is_mask(stored):
+        return stored.astype(bool)
+    return stored.astype(np.int64)
 
 
 def _fit(split: str, column: Column, modality: Modality) -> Column:

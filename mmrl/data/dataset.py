@@ -31,8 +31,8 @@ class DataSet:
         train: What methods learn from.
         valid: What stops them.
         test: What they are scored on.
-        target_names: Names of the classes where targets are class indices, of the outputs where
-            they are numbers.
+        target_names: Names of the classes where targets are class indices, of the labels, or of
+            the outputs where targets are numbers.
 
     Raises:
         DataError: The splits differ in modalities or kind of target, one has no targets, or class
@@ -55,10 +55,8 @@ class DataSet:
                 )
             check_target(f"{self.name}/{split}", data.target)
             assert data.target is not None
-            if (task := TASKS[data.target.dtype.kind]) != self.task:
-                raise DataError(
-                    f"{self.name}: targets are {task} in {split} and {self.task} in train"
-                )
+            assert self.train.target is not None
+            check_same_task(f"{self.name}: ", split, data.target, self.train.target)
             self._check_outputs(split, count_outputs(data.target))
 
     def _check_outputs(self, split: str, outputs: int) -> None:
@@ -97,7 +95,7 @@ class DataSet:
 
     @property
     def outputs(self) -> int:
-        """How many values a method predicts: classes, or numbers."""
+        """How many values a method predicts: classes, labels, or numbers."""
         return len(self.target_names)
 
     def with_available(self, available: dict[str, NDArray[np.bool_]]) -> DataSet:
@@ -132,7 +130,10 @@ def check_target(where: str, target: NDArray[Any] | None) -> None:
             raise DataError(f"{where}: the targets of samples {rows[:5].tolist()} are NaN or inf")
     elif target.dtype.kind in "iu":
         if target.ndim != 1:
-            raise DataError(f"{where}: class indices must be (samples,), got {target.shape}")
+            raise DataError(
+                f"{where}: class indices must be (samples,), and labels only 0 and 1, got whole "
+                f"numbers of shape {target.shape}"
+            )
         if len(target) and int(target.min()) < 0:
             raise DataError(f"{where}: class indices count from 0, got {int(target.min())}")
     else:
@@ -142,54 +143,18 @@ def check_target(where: str, target: NDArray[Any] | None) -> None:
         )
 
 
+def check_same_task(where: str, split: str, target: NDArray[Any], train: NDArray[Any]) -> None:
+    """Refuses a split whose targets are of another kind than those of training.
+
+    Raises:
+        DataError: They are; both kinds are named.
+    """
+    found, expected = TASKS[target.dtype.kind], TASKS[train.dtype.kind]
+    if found != expected:
+        raise DataError(f"{where}targets are {found} in {split} and {expected} in train")
+
+
 def count_outputs(target: NDArray[Any] | None) -> int:
     """Classes up to the greatest index, or labels or numbers per sample."""
     assert target is not None
     return target.shape[1] if target.ndim == 2 else int(target.max(initial=0)) + 1
-
-
-def split_off(
-    target: NDArray[Any], share: float, rng: np.random.Generator
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows that stay and rows of a validation split, stratified by class.
-
-    Args:
-        target: Class indices (samples,); with labels and numbers, all samples are one stratum.
-        share: Of every class, in (0, 1); of a class of two or more samples at least one goes and
-            at least one stays.
-        rng: Draws the rows.
-
-    Returns:
-        Rows that stay and rows that go, each rising.
-
-    Raises:
-        DataError: The share is no share, or nothing would be left on one side.
-
-    Example:
-        >>> stay, go = split_off(np.array([0, 0, 1, 1]), 0.5, np.random.default_rng(0))
-        >>> len(stay), len(go)
-        (2, 2)
-    """
-    if not 0 < share < 1:
-        raise DataError(f"the share of the validation split must be in (0, 1), got {share}")
-    strata = target if target.dtype.kind in "iu" else np.zeros(len(target), int)
-    gone = np.zeros(len(target), bool)
-    for stratum in np.unique(strata):
-        rows = rng.permutation(np.flatnonzero(strata == stratum))
-        take = int(np.clip(round(share * len(rows)), min(1, len(rows) - 1), max(len(rows) - 1, 0)))
-        gone[rows[:take]] = True
-    if gone.all() or not gone.any():
-        raise DataError(f"{len(target)} samples cannot be split into training and validation")
-    return np.flatnonzero(~gone), np.flatnonzero(gone)
-
-
-def split_train(train: ArrayData, share: float, seed: int) -> tuple[ArrayData, ArrayData]:
-    """Training and validation samples, see `split_off`.
-
-    Raises:
-        DataError: The share is no share, or nothing would be left on one side.
-    """
-    assert train.target is not None
-    rng = np.random.default_rng(np.random.SeedSequence([seed, SPLITS.index("valid")]))
-    stay, go = split_off(train.target, share, rng)
-    return train.subset(stay), train.subset(go)

@@ -39,9 +39,10 @@ class Rule:
         pattern: `fixed`: the channels are missing in every sample. `bernoulli`: each channel is
             missing in a sample on its own, given that one modality stays. `smil`: the channels are
             missing together, in exactly the given share of each class (SMIL's avMNIST: 21 of 105
-            pairs per class complete is rate 0.8). `dicmor`: a share a of the samples lacks two of
-            three modalities and a share b one, with 2a + b = 3 rate from the table of DiCMoR and
-            IMDer. `cpm`: the mask of CPM-Nets, MMIN, GCNet and MLA, see `masks.cpm`.
+            pairs per class complete is rate 0.8), or of all samples where there are no classes.
+            `dicmor`: a share a of the samples lacks two of three modalities and a share b one, with
+            2a + b = 3 rate from the table of DiCMoR and IMDer. `cpm`: the mask of CPM-Nets, MMIN,
+            GCNet and MLA, see `masks.cpm`.
         rate: Missing rate, in [0, 1). For `bernoulli`, also one by channel.
         channels: Which modalities can be missing; None for all (`smil`: all but the first).
         definition: What `rate` is of a `bernoulli` rule. `per_modality`: the share of samples in
@@ -49,9 +50,9 @@ class Rule:
             modalities, that is missing. The rate of `smil` is per modality, that of `dicmor` and
             `cpm` overall.
         depends_on: What makes a channel of a `bernoulli` rule likelier to be missing: `nothing`,
-            the `class` (its index, or the mean target), or the `input` (the mean value of the
-            modality `by`). The log-odds rise by `strength` per standard deviation of it, around the
-            same mean rate.
+            the `class` (its index, how many labels are true, or the mean target), or the `input`
+            (the mean value of the modality `by`). The log-odds rise by `strength` per standard
+            deviation of it, around the same mean rate.
         by: The modality of `depends_on: input`; None for the first.
         strength: See `depends_on`; 0 is missing at random.
         mechanism: `blackout`, the only thing that a data set knows.

@@ -1,15 +1,14 @@
-"""Scores of predicted classes and labels."""
+"""Scores of predicted classes."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 AVERAGES = ("weighted", "macro")
 
 Classes = Int[NDArray[np.integer], " samples"]
-Labels = Bool[NDArray[np.bool_], "samples labels"]
 
 
 def accuracy(prediction: Classes, target: Classes) -> float:
@@ -53,23 +52,6 @@ def f1(prediction: Classes, target: Classes, average: str = "weighted") -> float
     return _mean_f1(*_counts(prediction, target), average)
 
 
-def f1_labels(prediction: Labels, target: Labels, average: str = "weighted") -> float:
-    """Mean F1 over labels of which a sample can have several (MM-IMDb's genres).
-
-    Args:
-        prediction: Which labels are predicted.
-        target: Which labels are true.
-        average: `weighted` by how often each label is true, or `macro` over all labels. A label
-            that never occurs has F1 0.
-
-    Raises:
-        ValueError: No samples, shapes that differ, or an unknown average.
-    """
-    _check(prediction, target)
-    hit = (prediction & target).sum(axis=0)
-    return _mean_f1(hit, prediction.sum(axis=0), target.sum(axis=0), average, every=True)
-
-
 def classification_scores(
     logits: Float[NDArray[np.floating], "samples classes"], target: Classes
 ) -> dict[str, float]:
@@ -93,23 +75,6 @@ def classification_scores(
     }
 
 
-def label_scores(
-    logits: Float[NDArray[np.floating], "samples labels"], target: Labels
-) -> dict[str, float]:
-    """F1 of the labels whose logit is positive, by name.
-
-    Raises:
-        ValueError: Logits that are NaN, no samples, or shapes that differ.
-    """
-    if np.isnan(logits).any():
-        raise ValueError(f"{int(np.isnan(logits).any(axis=1).sum())} predictions are NaN")
-    prediction = np.asarray(logits > 0)
-    return {
-        "f1_weighted": f1_labels(prediction, target),
-        "f1_macro": f1_labels(prediction, target, "macro"),
-    }
-
-
 def _counts(
     prediction: Classes, target: Classes
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
@@ -124,14 +89,13 @@ def _mean_f1(
     predicted: NDArray[np.integer],
     true: NDArray[np.integer],
     average: str,
-    every: bool = False,
 ) -> float:
     if average not in AVERAGES:
         raise ValueError(f"unknown average {average!r}; known: {', '.join(AVERAGES)}")
     scores = 2 * hit / np.maximum(predicted + true, 1)
     if average == "weighted":
         return float((scores * true).sum() / max(true.sum(), 1))
-    return float(scores[every | (predicted + true > 0)].mean())
+    return float(scores[predicted + true > 0].mean())
 
 
 def _check(prediction: NDArray[np.generic], target: NDArray[np.generic]) -> None:

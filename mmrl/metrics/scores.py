@@ -14,13 +14,14 @@ from torch import Tensor
 from mmrl.data.arrays import ArrayData
 from mmrl.data.dataset import SENTIMENT
 from mmrl.data.missingness import subsets
-from mmrl.metrics.classification import classification_scores, label_scores
+from mmrl.metrics.classification import classification_scores
+from mmrl.metrics.labels import label_scores
 from mmrl.metrics.regression import regression_scores
 
 BATCH = 256
 
 Predict = Callable[[Mapping[str, Tensor], Tensor], Tensor]
-"""From raw values and the mask to logits (samples, classes) or numbers (samples, outputs)."""
+"""From raw values and the mask to logits (samples, classes or labels) or numbers."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def subset_scores(
     Args:
         predict: `Method.predict`, or any function like it; called without gradients.
         data: With targets.
-        names: Of classes or outputs, see `scores`.
+        names: Of classes, labels or outputs, see `scores`.
         only: These subsets; None for all, `missingness.subsets`.
         device: Where the batches go.
         batch: Samples at once.

@@ -68,7 +68,7 @@ def arrays(target_type: str = "classes") -> dict[str, np.ndarray]:
         sounds = centres[classes] + rng.normal(size=(size, 5)) * 0.3
         made[f"{split}/sound"] = sounds.astype(np.float32)
         numbers = (classes[:, None] - 1.0 + rng.normal(size=(size, 1)) * 0.1).astype(np.float32)
-        labels = np.stack([classes == 0, classes > 0], axis=1)
+        labels = np.stack([classes == 0, classes > 0, classes < 2], axis=1).astype(np.uint8)
         kinds: dict[str, np.ndarray] = {"classes": classes, "numbers": numbers, "labels": labels}
         made[f"{split}/target"] = kinds[target_type]
     return made
@@ -221,6 +221,32 @@ def test_numbers_have_the_scores_of_numbers(folder: Path, tmp_path: Path) -> Non
     assert ("image+sound", "0.5", "mae") in found
 
 
+@pytest.mark.parametrize("method", ["concat", "gmc"])
+def test_labels_are_learned_and_scored(folder: Path, tmp_path: Path, method: str) -> None:
+    overrides = [f"method={method}", "fit.steps=60", "fit.lr=1e-2"]
+    run = run_here(tmp_path / "run", folder / "labels.npz", *overrides, "missing.train=0.2")
+    names = {"f1_weighted", "f1_macro", "f1_micro", "f1_samples", "mean_ap"}
+    whole = {
+        row["metric"]: float(row["value"])
+        for row in rows_of(run)
+        if (row["subset"], row["test_rate"]) == ("image+sound", "0.0")
+    }
+    assert set(whole) == names
+    assert min(whole.values()) > 0.8
+    assert set(read_curve(run.path / "validation.csv")) == {"step", *names}
+    assert set(run.metrics()["score"]) == {"f1_weighted"}
+    loaded = checkpoint.load(run.path)
+    assert isinstance(loaded, Supervised)
+    assert (loaded.config.task, loaded.outputs) == ("labels", 3)
+
+
+def test_what_needs_classes_refuses_labels(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"method: condition is 'flow', and several labels .* no"):
+        check_classification(config(folder / "labels.npz", "method=dicmor", "fit.steps=600"))
+    ablated = config(folder / "labels.npz", "method=dicmor_no_classes", "fit.steps=600")
+    assert check_classification(ablated).task == "labels"
+
+
 def test_runs_are_joined_over_seeds(
     finished: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -302,13 +328,6 @@ def test_what_does_not_fit_is_refused_before_any_work(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         check_classification(config(folder / "classes.npz", "method=concat", *overrides))
-
-
-def test_several_labels_per_sample_are_refused(folder: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"labels has labels \(several per sample\); methods learn"
-    ):
-        check_classification(config(folder / "labels.npz", "method=concat"))
 
 
 def test_what_a_method_cannot_learn_from_is_said(folder: Path, tmp_path: Path) -> None:

@@ -6,8 +6,6 @@ from mmrl.metrics.classification import (
     balanced_accuracy,
     classification_scores,
     f1,
-    f1_labels,
-    label_scores,
 )
 
 
@@ -66,26 +64,6 @@ def test_scores_are_those_of_scikit_learn(prediction: np.ndarray, target: np.nda
         assert f1(prediction, target, average) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("average", ["weighted", "macro"])
-def test_labels_are_scored_one_by_one(average: str) -> None:
-    rng = np.random.default_rng(1)
-    target = rng.random((80, 5)) < 0.3
-    target[:, 4] = False
-    prediction = target ^ (rng.random((80, 5)) < 0.2)
-    prediction[:, 4] = False
-    each, weights = [], []
-    for column in range(5):
-        tp = int((prediction[:, column] & target[:, column]).sum())
-        all_ = int(prediction[:, column].sum() + target[:, column].sum())
-        each.append(2 * tp / all_ if all_ else 0.0)
-        weights.append(target[:, column].sum() if average == "weighted" else 1)
-    expected = np.average(each, weights=weights)
-    assert f1_labels(prediction, target, average) == pytest.approx(expected)
-    sklearn = pytest.importorskip("sklearn.metrics")
-    other = sklearn.f1_score(target, prediction, average=average, zero_division=0)
-    assert f1_labels(prediction, target, average) == pytest.approx(other)
-
-
 def test_logits_become_predictions() -> None:
     logits = np.array([[0.0, 3.0, 1.0], [9.0, 0.0, 0.0], [0.0, 1.0, 2.0], [0.0, 2.0, 1.0]])
     target = np.array([1, 0, 2, 2])
@@ -93,8 +71,6 @@ def test_logits_become_predictions() -> None:
     assert found["accuracy"] == 0.75
     assert found["balanced_accuracy"] == pytest.approx((1 + 1 + 0.5) / 3)
     assert set(found) == {"accuracy", "balanced_accuracy", "f1_weighted", "f1_macro"}
-    labels = np.array([[True, False], [True, True]])
-    assert label_scores(np.array([[0.1, -0.1], [4.0, 2.0]]), labels)["f1_macro"] == 1.0
 
 
 def test_bad_predictions_are_refused() -> None:

@@ -54,6 +54,12 @@ def test_the_target_decides_which_scores() -> None:
     numbers = np.ones((4, 1), np.float32)
     assert set(scores(numbers, numbers)) == {"mae", "pearson"}
     assert "acc7" in scores(numbers, numbers, ("sentiment",))
-    assert set(scores(numbers, np.ones((4, 1), bool))) == {"f1_weighted", "f1_macro"}
+    assert set(scores(numbers, np.ones((4, 1), bool))) == {
+        "f1_weighted",
+        "f1_macro",
+        "f1_micro",
+        "f1_samples",
+        "mean_ap",
+    }
     with pytest.raises(ValueError, match="no targets"):
         subset_scores(add_up, ArrayData(make().values, MODALITIES))

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmrl.data.custom import VALID_SHARE
-from mmrl.data.dataset import SPLITS, DataError, DataSet, split_off
+from mmrl.data.dataset import SPLITS, DataError, DataSet
 from mmrl.data.features import log_mel, read_wave
 from mmrl.data.loaders.media import Arrays, cached, from_arrays, read_frames
+from mmrl.data.splits import split_off
 
 EMOTIONS = {
     "ANG": "anger",

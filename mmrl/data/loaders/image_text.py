@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmrl.data.custom import VALID_SHARE
-from mmrl.data.dataset import SPLITS, DataError, DataSet, split_off
+from mmrl.data.dataset import SPLITS, DataError, DataSet
 from mmrl.data.loaders.media import Arrays, Text, cached, from_arrays, read_images
+from mmrl.data.splits import split_off
 
 SIZE = 64
 GENRES = (

@@ -14,9 +14,10 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
 from mmrl.data.custom import parse
-from mmrl.data.dataset import DataError, DataSet, split_train
+from mmrl.data.dataset import DataError, DataSet
 from mmrl.data.extras import optional
 from mmrl.data.npz import read_npz, write_npz
+from mmrl.data.splits import split_train
 
 CACHE = "mmrl_cache"
 TEXT_BATCH = 32

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mmrl.data.arrays import ArrayData
 from mmrl.data.custom import VALID_SHARE
-from mmrl.data.dataset import DataError, DataSet, split_train
+from mmrl.data.dataset import DataError, DataSet
+from mmrl.data.splits import split_train
 from mmrl.modality import Modality
 
 CLASSES = 10

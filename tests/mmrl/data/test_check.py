@@ -102,7 +102,10 @@ def test_labels_and_numbers_are_shown(
     assert main(["check", str(tmp_path / "mine.npz")]) == 0
     printed = capsys.readouterr().out
     assert text in printed
-    assert ("target 2 is the same in all of train" in printed) == (text == "3 labels")
+    labels = text == "3 labels"
+    assert ("target 2 is the same in all of train" in printed) == labels
+    assert ("none of them" in printed) == labels
+    assert ("by the seed, stratified by label." in printed) == labels
 
 
 def test_the_command_fails_on_what_cannot_be_loaded(

@@ -153,6 +153,17 @@ def test_boolean_columns_are_labels(tmp_path: Path) -> None:
     assert target.tolist() == [[1.0, 1.0, 1.0], [0.0, 1.0, 0.0]]
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int64])
+def test_several_columns_of_0_and_1_are_labels(kind: type, tmp_path: Path) -> None:
+    arrays = make()
+    for split, n in {"train": 40, "test": 10}.items():
+        arrays[f"{split}/target"] = (np.arange(n)[:, None] % [2, 3] == 0).astype(kind)
+    data = load_file(save(arrays, tmp_path / "mine.npz"))
+    assert (data.task, data.outputs) == ("labels", 2)
+    assert data.test.target is not None
+    assert data.test.target.tolist()[:3] == [[True, True], [False, False], [True, False]]
+
+
 def changed(**changes: Any) -> Arrays:
     arrays = make()
     for key, value in changes.items():
@@ -181,7 +192,12 @@ def changed(**changes: Any) -> Arrays:
             changed(train__target=np.array(["a"] * 40)),
             "must be whole numbers .* or floating, got <U1",
         ),
-        (changed(train__target=np.zeros((40, 2), int)), r"must be \(samples,\), got \(40, 2\)"),
+        (
+            changed(train__target=np.full((40, 2), 2)),
+            r"must be \(samples,\), and labels only 0 and 1, got whole numbers of shape \(40, 2\)",
+        ),
+        (changed(train__target=np.zeros((40, 1), int)), r"numbers of shape \(40, 1\)"),
+        (changed(train__target=np.zeros((40, 2), int)), "are classes in test and labels in train"),
         (changed(kinds__spectrum="smell"), "has kind 'smell'; known kinds: image"),
         (changed(kinds__radar="sound"), r"given for \['radar'\]; the modalities are"),
         (changed(train__weight=np.array(["a"] * 40)), "train/weight must hold numbers"),

@@ -104,6 +104,19 @@ def test_missing_can_depend_on_the_class() -> None:
     assert np.corrcoef(share, np.arange(10))[0, 1] > 0.95
 
 
+def test_labels_have_a_number_and_no_strata() -> None:
+    data = make(2)
+    counts = np.arange(N) % 4
+    data.target = counts[:, None] > np.arange(3)
+    gone = ~drawn({"rate": 0.4, "channels": ["sound"], "depends_on": "class"}, data)[:, 1]
+    shares = [gone[counts == number].mean() for number in range(4)]
+    assert sorted(shares) == shares
+    assert shares[3] - shares[0] > 0.3
+    assert gone.mean() == pytest.approx(0.4, abs=0.03)
+    rows = ~drawn({"pattern": "smil", "rate": 0.9}, data)[:, 1]
+    assert rows.sum() == 0.9 * N
+
+
 def test_missing_can_depend_on_an_input() -> None:
     data = make()
     for name, expected in (("image", True), ("gait", True), (None, True)):

@@ -23,7 +23,6 @@ from torch.func import functional_call
 from mmrl.methods.dicmor import DiCMoR, DiCMoRConfig
 from mmrl.methods.smil import SMIL, SMILConfig
 from mmrl.modality import Modality
-from mmrl.nn.digit_trunks import DigitImageTrunk, DigitSoundTrunk
 from mmrl.nn.projection import GradientProjection
 from mmrl.testing import made_data, optimization
 
@@ -37,7 +36,21 @@ class PlainSMIL(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.image, self.sound = DigitImageTrunk((1, 28, 28)), DigitSoundTrunk((1, 20, 20))
+        self.image = nn.Sequential(
+            nn.Conv2d(1, 5, 5),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(5, 10, 5),
+            nn.Dropout(0.5),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        layers: list[nn.Module] = []
+        for depth, width in ((1, 32), (32, 48), (48, 20)):
+            layers += [nn.Conv2d(depth, width, 2), nn.BatchNorm2d(width), nn.ReLU()]
+        pool = nn.MaxPool2d(2, stride=4)
+        self.sound = nn.Sequential(*layers, pool, nn.Dropout(0.25), nn.Flatten())
         self.fc1, self.fc2 = nn.Linear(480, 64), nn.Linear(64, 10)
         self.weights = nn.Linear(160, 10)
         self.noise1, self.noise2 = nn.Linear(160, 480), nn.Linear(480, 64)

@@ -20,6 +20,7 @@ from torch.func import functional_call
 from mmrl.methods.method import MethodConfig
 from mmrl.methods.supervised import Supervised, SupervisedConfig
 from mmrl.modality import Batch, Modality
+from mmrl.nn.dropout import dropout
 from mmrl.nn.priors import KINDS_OF_PRIORS, find_priors
 from mmrl.nn.rows import on_rows
 from mmrl.nn.trunks import build_trunk
@@ -229,7 +230,7 @@ class SMIL(Supervised):
                 features; none means one pass on `available`.
         """
         reading = self._read(self.features(inputs, available), available)
-        return tuple(self._pass(reading, mask) for mask in views or (available,))
+        return self._passes(reading, views or (available,))
 
     def _read(self, h: list[Tensor], available: Tensor) -> Reading:
         """Zeros, or what zeros give, where a modality is missing."""
@@ -249,7 +250,26 @@ class SMIL(Supervised):
         ]
         return Reading(h, spreads, perturbation)
 
-    def _pass(self, reading: Reading, available: Tensor) -> Pass:
+    def _passes(self, reading: Reading, views: Sequence[Tensor]) -> tuple[Pass, ...]:
+        """One pass for each mask, computed as one pass on all their rows."""
+        if len(views) == 1:
+            return (self._pass(reading, views[0]),)
+        count = len(views)
+        repeated = Reading(
+            [_times(x, count) for x in reading.h],
+            {key: _times(x, count) for key, x in reading.spreads.items()},
+            [_times(x, count) for x in reading.perturbation],
+        )
+        together = self._pass(repeated, torch.cat(list(views)), count)
+        # Rows are samples x views x batch.
+        parts = [
+            x.view(-1, count, len(views[0]), *x.shape[1:]).unbind(dim=1) for x in together[:-1]
+        ]
+        rows = [[x.flatten(0, 1) for x in part] for part in parts]
+        return tuple(map(Pass, *rows, together.reconstruction.unbind()))
+
+    def _pass(self, reading: Reading, available: Tensor, views: int = 0) -> Pass:
+        """A pass; with `views`, of that many masks after each other, and as many errors."""
         noise = self._noise(len(available))
         times = len(noise) // len(available)
         sizes = [len(self.widths) * self.config.clusters, sum(self.widths), self.latent_dim]
@@ -257,7 +277,7 @@ class SMIL(Supervised):
         mask = _times(available, times)
         h = [_times(x, times) for x in reading.h]
         guesses, kl = self._guess(reading.spreads, available, for_weights)
-        reconstruction = self._reconstruction(h, guesses, mask)
+        reconstruction = self._reconstruction(h, guesses, mask, (times, max(1, views)))
         u = torch.cat(
             [torch.where(mask[:, i, None], x, guesses[i]) for i, x in enumerate(h)], dim=1
         )
@@ -268,8 +288,14 @@ class SMIL(Supervised):
         )
         g = F.relu(self.first(f))
         latent, latent_kl = self._perturb(g, lambda: self.perturb_latent(f), for_latent)
-        dropped = F.dropout(latent, self.config.dropout, self.training)
-        return Pass(f, latent, self.last(dropped), kl + joined_kl + latent_kl, reconstruction)
+        logits = self.last(dropout(latent, self.config.dropout, self.training))
+        return Pass(
+            f,
+            latent,
+            logits,
+            kl + joined_kl + latent_kl,
+            reconstruction if views else reconstruction.squeeze(0),
+        )
 
     def _noise(self, batch: int) -> Float[Tensor, "rows size"]:
         if self.training:
@@ -304,16 +330,20 @@ class SMIL(Supervised):
         return guesses, kl
 
     def _reconstruction(
-        self, h: list[Tensor], guesses: list[Tensor], mask: Tensor
-    ) -> Float[Tensor, ""]:
+        self, h: list[Tensor], guesses: list[Tensor], mask: Tensor, by_view: tuple[int, int]
+    ) -> Float[Tensor, " views"]:
         """Eq. 1 on modalities that are there, guessed from the others that are."""
-        errors = []
-        count = mask.sum(dim=1)
-        for i, x in enumerate(h):
-            rows = mask[:, i] & (count > 1)
-            error = (guesses[i] - x.detach()).square().mean(dim=1)
-            errors.append((error * rows).sum() / rows.sum().clamp(min=1))
-        return torch.stack(errors).mean()
+        rows = (mask & (mask.sum(dim=1, keepdim=True) > 1)).to(h[0].dtype)
+        error = torch.stack(
+            [
+                (guess - x.detach()).square().mean(dim=1)
+                for guess, x in zip(guesses, h, strict=True)
+            ],
+            dim=1,
+        )
+        count = rows.view(*by_view, -1, len(h)).sum(dim=(0, 2))
+        total = (error * rows).view(*by_view, -1, len(h)).sum(dim=(0, 2))
+        return (total / count.clamp(min=1)).mean(dim=1)
 
     def _perturb(
         self, x: Tensor, parameters: Callable[[], Tensor], noise: Tensor

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from mmrl.nn.dropout import Dropout
+from mmrl.nn.patches import PatchConv2d
 from mmrl.nn.trunk import Trunk
 
 
@@ -26,13 +28,13 @@ class DigitImageTrunk(Trunk):
         if len(shape) != 3 or min(shape[1:]) < 16:
             raise ValueError(f"expected (channels, height, width) of at least 16, got {shape}")
         self.layers = nn.Sequential(
-            nn.Conv2d(shape[0], 5, 5),
+            PatchConv2d(shape[0], 5, 5),
             nn.MaxPool2d(2),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(5, 10, 5),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.MaxPool2d(2),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Flatten(),
         )
         sides = [((side - 4) // 2 - 4) // 2 for side in shape[1:]]
@@ -60,17 +62,22 @@ class DigitSoundTrunk(Trunk):
         super().__init__()
         if len(shape) != 3 or min(shape[1:]) < 5:
             raise ValueError(f"expected (channels, height, width) of at least 5, got {shape}")
-        layers: list[nn.Module] = []
-        depth = shape[0]
-        for width in (32, 48, 20):
-            layers += [nn.Conv2d(depth, width, 2), nn.BatchNorm2d(width), nn.ReLU()]
-            depth = width
-        pool = nn.MaxPool2d(2, stride=4)
-        self.layers = nn.Sequential(*layers, pool, nn.Dropout(dropout), nn.Flatten())
+        self.layers = nn.Sequential(
+            *_normalised(PatchConv2d(shape[0], 32, 2)),
+            *_normalised(nn.Conv2d(32, 48, 2)),
+            *_normalised(nn.Conv2d(48, 20, 2)),
+            nn.MaxPool2d(2, stride=4),
+            Dropout(dropout),
+            nn.Flatten(),
+        )
         sides = [(side - 3 - 2) // 4 + 1 for side in shape[1:]]
-        self.features = depth * sides[0] * sides[1]
+        self.features = 20 * sides[0] * sides[1]
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of spectrograms (batch, *shape)."""
         features: Tensor = self.layers(x)
         return features
+
+
+def _normalised(convolution: nn.Conv2d) -> list[nn.Module]:
+    return [convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True)]

@@ -309,6 +309,20 @@ def test_priors_by_principal_directions() -> None:
     assert find_priors(x, 5, "pca").shape == (5, 3)
 
 
+@pytest.mark.parametrize("test_samples", [0, 3])
+def test_several_views_in_one_pass_are_those_views_one_by_one(test_samples: int) -> None:
+    model = tiny(test_samples=test_samples).eval()
+    inputs, available, _ = samples(missing_b=0)
+    guess_b = available.clone()
+    guess_b[2:5, 1] = False
+    both = model(inputs, available, (available, guess_b))
+    for together, view in zip(both, (available, guess_b), strict=True):
+        (alone,) = model(inputs, available, (view,))
+        torch.testing.assert_close(together, alone)
+    assert not torch.equal(both[0].logits, both[1].logits)
+    assert not torch.equal(both[0].reconstruction, both[1].reconstruction)
+
+
 def test_main_network_has_the_papers_size() -> None:
     image, sound = Modality("image", (1, 28, 28), "image"), Modality("sound", (1, 20, 20), "sound")
     trunks = {"image": {"kind": "digit_image"}, "sound": {"kind": "digit_sound"}}

@@ -1,0 +1,51 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mmrl.nn.patches import PatchConv2d
+
+
+def pair(channels: int, out: int, kernel: int) -> tuple[PatchConv2d, nn.Conv2d]:
+    torch.manual_seed(0)
+    ours, plain = PatchConv2d(channels, out, kernel), nn.Conv2d(channels, out, kernel)
+    plain.load_state_dict(ours.state_dict())
+    return ours.double(), plain.double()
+
+
+@pytest.mark.parametrize(("channels", "out", "kernel"), [(1, 5, 5), (1, 32, 2), (3, 4, 3)])
+def test_results_and_gradients_are_those_of_a_convolution(
+    channels: int, out: int, kernel: int
+) -> None:
+    ours, plain = pair(channels, out, kernel)
+    x = torch.randn(3, channels, 9, 8, dtype=torch.float64, requires_grad=True)
+    grads: list[tuple[Tensor, ...]] = []
+    results = []
+    for layer in (ours, plain):
+        y = layer(x)
+        results.append(y)
+        grads.append(torch.autograd.grad(y.square().sum(), [x, *layer.parameters()]))
+    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("out", [3, 20])
+def test_second_derivatives_are_those_of_a_convolution(out: int) -> None:
+    ours, plain = pair(2, out, 3)
+    x = torch.randn(2, 2, 5, 5, dtype=torch.float64, requires_grad=True)
+    direction = torch.randn(out, 2, 3, 3, dtype=torch.float64)
+    found = []
+    for layer in (ours, plain):
+        (first,) = torch.autograd.grad(layer(x).pow(3).sum(), layer.weight, create_graph=True)
+        found.append(torch.autograd.grad((first * direction).sum(), [layer.weight, x]))
+    torch.testing.assert_close(*found)
+
+
+def test_mixed_precision_reaches_the_weights() -> None:
+    torch.manual_seed(0)
+    layer = PatchConv2d(1, 5, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(torch.rand(2, 1, 6, 6))
+    y.float().sum().backward()
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.dtype == torch.float32
+    assert bool((layer.weight.grad > 0).all())

@@ -11,7 +11,8 @@ from mmrl.classification import check_classification, classify
 from mmrl.classification_config import ClassificationConfig, classification_from_mapping
 from mmrl.classification_scores import write_joined
 from mmrl.config import ConfigError
-from mmrl.run_folder import CONFIG, RunFolder
+from mmrl.members import Members
+from mmrl.run_folder import RunFolder
 from mmrl.score_report import SCORES, SUMMARY, read_scores
 
 STAGE = "compare"
@@ -43,26 +44,30 @@ def compare_methods(config: ClassificationConfig, run: RunFolder, console: Conso
         config: With `comparison.methods`.
         run: The folder of the whole comparison.
         console: Where progress is shown.
+
+    Raises:
+        MembersFailedError: Some members failed; the others are trained and joined.
     """
     settings = config.comparison
-    members = []
+    members = Members(run, console)
     for seed in settings.seeds:
         for rate in settings.train or (None,):
             for label in settings.methods:
                 name = label if rate is None else f"{label}-train{rate:g}"
                 content = member_content(run.config, label, rate, seed)
-                member = _member(run, f"{name}-seed{seed}", content)
-                members.append(member)
+                member = members.open(f"{name}-seed{seed}", content)
                 if member.finished("score"):
+                    members.finished.append(member)
                     continue
-                console.rule(member.path.name)
-                single = classification_from_mapping(member.config)
-                classify(single, check_classification(single), member, console)
-    if run.finished(STAGE):
-        return
-    with run.stage(STAGE, ("scores.csv", SUMMARY, SCORES, "scores.png")):
-        rows = [row for member in members for row in read_scores(member.path / SCORES)]
-        write_joined(rows, run.path, console)
+                with members.attempt(member):
+                    single = classification_from_mapping(member.config)
+                    classify(single, check_classification(single), member, console)
+
+    def write() -> None:
+        rows = [row for member in members.finished for row in read_scores(member.path / SCORES)]
+        write_joined(rows, run.path, console, members.failed)
+
+    members.join(STAGE, ("scores.csv", SUMMARY, SCORES, "scores.png"), write)
 
 
 def member_content(
@@ -88,8 +93,3 @@ def member_content(
     data["options"] = {**options, "seed": seed} if "seed" in options else options
     own = {"label": label, "seed": seed, "missing": missing, "data": data}
     return {**content, **own, "method": content["comparison"]["methods"][label], "comparison": {}}
-
-
-def _member(run: RunFolder, name: str, content: Mapping[str, Any]) -> RunFolder:
-    path = run.path / name
-    return RunFolder.open(path) if (path / CONFIG).exists() else RunFolder.create(path, content)

@@ -18,6 +18,7 @@ from mmrl.data.dataset import DataSet
 from mmrl.data.missingness import Rule
 from mmrl.data.protocol import Drawn
 from mmrl.files import write_atomically
+from mmrl.members import without
 from mmrl.methods import Supervised
 from mmrl.metrics.scores import subset_scores
 from mmrl.plots import Words, curves_figure, robustness_figure, to_pixels, to_png
@@ -130,7 +131,12 @@ def score(
 
 
 def write_scores(
-    rows: Sequence[ScoreRow], out: Path, console: Console, writer: SummaryWriter, what: str
+    rows: Sequence[ScoreRow],
+    out: Path,
+    console: Console,
+    writer: SummaryWriter,
+    what: str,
+    failed: Sequence[str] = (),
 ) -> None:
     """Table, CSV, JSON, plot and TensorBoard's part.
 
@@ -140,6 +146,7 @@ def write_scores(
         console: Takes the table.
         writer: Takes scalars and the plot.
         what: For the title: which seeds.
+        failed: Runs that should be there and are not.
     """
     summaries = summarise(rows)
     rates = sorted({s.train_rate for s in summaries})
@@ -147,9 +154,10 @@ def write_scores(
     shown = ", ".join(f"{rate:.0%}" for rate in rates)
     whose = f"{methods[0]} on " * (len(methods) == 1)
     title = f"{whose}{rows[0].data}, {what}, {shown} missing in training"
+    title += f", without {len(failed)} that failed" * bool(failed)
     write_atomically(out / "scores.csv", to_csv(rows).encode())
     write_atomically(out / SUMMARY, summaries_to_csv(summaries).encode())
-    write_atomically(out / SCORES, json_text(to_json(rows, summaries)).encode())
+    write_atomically(out / SCORES, json_text(to_json(rows, summaries, failed)).encode())
     for name, figure in _figures(summaries, title).items():
         write_atomically(out / f"{name}.png", to_png(figure))
         writer.add_image(name, to_pixels(figure), dataformats="HWC")
@@ -158,8 +166,10 @@ def write_scores(
         owner = f"{s.method}@{s.train_rate:g}/" * several
         name = f"test/{owner}{s.subset}/{s.metric}"
         writer.add_scalar(name, s.mean, round(100 * s.test_rate))
-    table = comparison_table if several else score_table
-    console.print(table(summaries, title=title))
+    table = (comparison_table if several else score_table)(summaries, title=title)
+    if failed:
+        table.caption = f"{table.caption}; {without(failed)}"
+    console.print(table)
 
 
 def _figures(summaries: Sequence[ScoreSummary], title: str) -> dict[str, Figure]:
@@ -202,8 +212,11 @@ def join_scores(runs: Sequence[RunFolder], console: Console) -> Path:
     return out
 
 
-def write_joined(rows: Sequence[ScoreRow], out: Path, console: Console) -> None:
+def write_joined(
+    rows: Sequence[ScoreRow], out: Path, console: Console, failed: Sequence[str] = ()
+) -> None:
     """`write_scores` of several runs."""
     seeds = len({row.seed for row in rows})
     with SummaryWriter(str(out / "tb")) as writer:
-        write_scores(rows, out, console, writer, f"{seeds} seed{'s' * (seeds > 1)}")
+        what = f"{seeds} seed{'s' * (seeds > 1)}"
+        write_scores(rows, out, console, writer, what, failed)

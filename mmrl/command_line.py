@@ -14,8 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmrl.checkpoint import CheckpointError
 from mmrl.config import CONFIGS, Composed, ConfigError, unknown_setting
+from mmrl.members import MembersFailedError
 from mmrl.run_folder import RunFolderError, differences
 
+KNOWN = (CheckpointError, ConfigError, FloatingPointError, MembersFailedError, RunFolderError)
+"""Errors whose message is all that a user needs."""
 REFUSED = 2
 INTERRUPTED = 130
 
@@ -35,8 +38,8 @@ OPEN = (
 def command_line(name: str, work: Callable[[Composed], None]) -> None:
     """Composes the settings from `<name>.yaml` and the command line, and does the work.
 
-    What is wrong with settings or run folders is said in a sentence, without a traceback, and ends
-    the process with status 2.
+    What is wrong with settings, run folders or members of a comparison is said in a sentence,
+    without a traceback, and ends the process with status 2.
 
     Args:
         name: Of the file in `configs/`.
@@ -47,7 +50,7 @@ def command_line(name: str, work: Callable[[Composed], None]) -> None:
     def job(settings: Composed) -> None:
         try:
             work(settings)
-        except (ConfigError, RunFolderError, CheckpointError, FloatingPointError) as error:
+        except KNOWN as error:
             refuse(str(error))
         except OSError as error:  # a full disk, a folder that may not be written
             refuse(f"{error.strerror or error}: {error.filename or error}")

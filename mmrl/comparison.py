@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -17,6 +16,7 @@ from mmrl.config import (
     VariantConfig,
     to_stored,
 )
+from mmrl.members import Members, without
 from mmrl.plots import robustness_figure, to_png
 from mmrl.report import (
     ROWS,
@@ -28,7 +28,7 @@ from mmrl.report import (
     to_csv,
     to_json,
 )
-from mmrl.run_folder import CONFIG, RunFolder
+from mmrl.run_folder import RunFolder
 
 Train = Callable[[TrainConfig, RunFolder, Console], None]
 STAGE = "compare"
@@ -42,29 +42,28 @@ def compare(config: TrainConfig, run: RunFolder, console: Console, train: Train)
         run: The folder of the whole comparison.
         console: Where progress is shown.
         train: Trains and evaluates one run.
+
+    Raises:
+        MembersFailedError: Some members failed; the others are trained and joined.
     """
-    members: dict[str, list[RunFolder]] = {}
+    members = Members(run, console)
+    runs: dict[str, list[RunFolder]] = {}
     for seed in config.comparison.seeds:
         for name, variant in config.comparison.variants.items():
             single = variant_config(config, name, variant, seed)
-            member = _member(run.path / f"{name}-seed{seed}", single)
-            console.rule(f"{name}, seed {seed}")
-            train(single, member, console)
-            members.setdefault(name, []).append(member)
-    if run.finished(STAGE):
-        return
-    files = ("robustness.csv", ROWS, "robustness.png", "costs.json")
-    with run.stage(STAGE, files):
-        rows = [
-            row
-            for runs in members.values()
-            for member in runs
-            for row in read_rows(member.path / ROWS)
-        ]
-        _write(config, run, console, rows)
-        costs = [{"agent": name, **_costs(runs)} for name, runs in members.items()]
+            member = members.open(f"{name}-seed{seed}", to_stored(single))
+            with members.attempt(member):
+                train(single, member, console)
+                runs.setdefault(name, []).append(member)
+
+    def write() -> None:
+        found = [row for own in runs.values() for one in own for row in read_rows(one.path / ROWS)]
+        _write(config, run, console, found, members.failed)
+        costs = [{"agent": name, **_costs(own)} for name, own in runs.items()]
         run.write_json("costs.json", costs)
         console.print(cost_table(costs, title="what an agent costs (means over seeds)"))
+
+    members.join(STAGE, ("robustness.csv", ROWS, "robustness.png", "costs.json"), write)
 
 
 def variant_config(
@@ -85,16 +84,13 @@ def variant_config(
     )
 
 
-def _member(path: Path, config: TrainConfig) -> RunFolder:
-    if (path / CONFIG).exists():
-        return RunFolder.open(path)
-    return RunFolder.create(path, to_stored(config))
-
-
-def _write(config: TrainConfig, run: RunFolder, console: Console, rows: list[Row]) -> None:
+def _write(
+    config: TrainConfig, run: RunFolder, console: Console, rows: list[Row], failed: list[str]
+) -> None:
     reference, score = config.env.reference, config.env.score
     summaries = summarise(rows, confidence=config.evaluate.confidence, score=score)
     title = f"{config.experiment}: {config.agent.frames:,} frames each"
+    title += f", without {len(failed)} that failed" * bool(failed)
     figure = robustness_figure(summaries, title=title, reference=reference, score=score)
     run.write_text("robustness.csv", to_csv(rows))
     run.write_json(ROWS, to_json(rows, summaries))
@@ -102,6 +98,8 @@ def _write(config: TrainConfig, run: RunFolder, console: Console, rows: list[Row
     with SummaryWriter(str(run.path / "tb")) as writer:
         writer.add_figure("robustness", figure)
     table = robustness_table(summaries, title=title, reference=reference, score=score)
+    if failed:
+        table.caption = f"{table.caption}; {without(failed)}"
     console.print(table)
 
 

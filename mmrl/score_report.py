@@ -113,9 +113,15 @@ def _csv(columns: Sequence[str], lines: Iterable[dict[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-def to_json(rows: Sequence[ScoreRow], summaries: Sequence[ScoreSummary]) -> dict[str, object]:
-    """Rows and summaries for JSON; `read_scores` reads them."""
-    return {"rows": [asdict(r) for r in rows], "summaries": [asdict(s) for s in summaries]}
+def to_json(
+    rows: Sequence[ScoreRow], summaries: Sequence[ScoreSummary], failed: Sequence[str] = ()
+) -> dict[str, object]:
+    """Rows, summaries and names of runs that failed for JSON; `read_scores` reads the rows."""
+    return {
+        "rows": [asdict(r) for r in rows],
+        "summaries": [asdict(s) for s in summaries],
+        "failed": list(failed),
+    }
 
 
 def read_scores(path: Path) -> list[ScoreRow]:

@@ -1,20 +1,26 @@
 """Several methods, training rates and seeds in one folder, continued after a kill and joined."""
 
 import csv
+import errno
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from hydra import compose, initialize_config_dir
 from PIL import Image
+from torch import Tensor
 
 from mmrl import classification_comparison, train
 from mmrl.classification import classify
 from mmrl.classification_comparison import member_content
 from mmrl.config import CONFIGS, ConfigError, to_plain
+from mmrl.members import MembersFailedError
+from mmrl.methods import Supervised
 from mmrl.progress import make_console
 from mmrl.run_folder import RunFolder
 
@@ -111,6 +117,68 @@ def test_members_are_trained_once_and_joined(
     assert (path / "scores-0.png").exists()
     assert (path / "scores-0.5.png").exists()
     assert run.path == path
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_member_that_fails_stops_no_other(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    broken = True
+    learn = Supervised.task_loss
+
+    def diverging(method: Supervised, prediction: Tensor, y: Tensor) -> Tensor:
+        loss = learn(method, prediction, y)
+        return loss * torch.nan if broken and method.name == name else loss
+
+    monkeypatch.setattr(Supervised, "task_loss", diverging)
+    overrides = ["comparison.train=[]", "missing.train=0.3", "comparison.seeds=[0]"]
+    settings, path = content(data, *overrides), tmp_path / "run"
+    with pytest.raises(MembersFailedError, match=rf"1 member failed: {name}-seed0; error.txt") as e:
+        start(settings, path)
+    assert f"resume={path}" in str(e.value)
+    (other,) = set(METHODS) - {name}
+    assert {row["method"] for row in rows_of(path / "scores.csv")} == {other}
+    assert json.loads((path / "scores.json").read_text())["failed"] == [f"{name}-seed0"]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"{name}-seed0 failed: the loss became nan at step 1: lower lr" in printed
+    assert f"one seed; 1 member failed: {name}-seed0" in printed
+    text = (path / f"{name}-seed0" / "error.txt").read_text()
+    assert text.startswith("Traceback")
+    assert "FloatingPointError: the loss became nan" in text
+    assert not RunFolder.open(path).stages
+    broken = False
+    run = start(settings, path)
+    assert list(run.stages) == ["compare"]
+    assert not list(path.glob("*/error.txt"))
+    assert {row["method"] for row in rows_of(path / "scores.csv")} == set(METHODS)
+    assert "failed" not in capsys.readouterr().out
+
+
+def test_where_all_members_fail_nothing_is_joined(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(classification_comparison, "classify", fails)
+    with pytest.raises(MembersFailedError, match="8 members failed: concat-train0-seed0, "):
+        start(content(data), tmp_path / "run")
+    assert not list((tmp_path / "run").glob("scores*"))
+
+
+def test_a_full_disk_ends_a_comparison(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(classification_comparison, "classify", fails)
+    with pytest.raises(OSError, match="No space left"):
+        start(content(data), tmp_path / "run")
 
 
 def test_members_differ_from_each_other_in_nothing_else(data: Path) -> None:

@@ -21,6 +21,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 import mmrl
 from mmrl.comparison import compare
 from mmrl.config import CONFIGS, TrainConfig, from_mapping, to_plain, to_stored
+from mmrl.members import MembersFailedError
 from mmrl.progress import Curve, make_console, read_curve
 from mmrl.run_folder import RunFolder, RunFolderError
 from mmrl.train import collect_stage, train
@@ -185,20 +186,28 @@ def test_a_comparison_joins_its_runs_and_continues(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", to_stored(made))
     trained: list[str] = []
 
-    def until(limit: int) -> Callable[[TrainConfig, RunFolder, Any], None]:
+    def until(limit: int, failing: str = "") -> Callable[[TrainConfig, RunFolder, Any], None]:
         def work(single: TrainConfig, member: RunFolder, console: Any) -> None:
             if not member.finished("evaluate"):
                 trained.append(member.path.name)
                 if len(trained) > limit:
                     raise KeyboardInterrupt
+                if member.path.name == failing:
+                    raise FloatingPointError("the loss became nan")
             train(single, member, console)
 
         return work
 
     with pytest.raises(KeyboardInterrupt):
         compare(made, run, make_console(), until(2))
-    compare(made, RunFolder.open(run.path), make_console(), until(9))
+    with pytest.raises(MembersFailedError, match=r"1 member failed: gmc-seed1; error\.txt in"):
+        compare(made, RunFolder.open(run.path), make_console(), until(9, "gmc-seed1"))
     assert trained == ["gmc-seed0", "plain-seed0", "gmc-seed1", "gmc-seed1", "plain-seed1"]
+    assert "the loss became nan" in (run.path / "gmc-seed1" / "error.txt").read_text()
+    assert "gmc" in (run.path / "robustness.csv").read_text()
+    assert not RunFolder.open(run.path).stages
+    compare(made, RunFolder.open(run.path), make_console(), until(9))
+    assert trained[5:] == ["gmc-seed1"]
     with (run.path / "robustness.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(row["agent"], row["seed"]) for row in rows} == {

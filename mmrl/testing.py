@@ -84,7 +84,7 @@ def optimization(method: Method, data: ArrayData, lr: float = 1e-3) -> Iterator[
     """
     device = next(method.parameters()).device
     fabric = Fabric(accelerator="cuda" if device.type == "cuda" else "cpu", devices=1)
-    adam = torch.optim.Adam(method.parameters(), lr=lr)
+    adam = torch.optim.Adam(method.parameters(), lr=lr, fused=True)
     module, wrapped = fabric.setup(method, adam, move_to_device=False)
     module.mark_forward_method("losses")
     method.optimization = Optimization(fabric, module, wrapped, data=data)

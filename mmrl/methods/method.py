@@ -100,6 +100,9 @@ class Optimization:
             if self.fabric.world_size > 1:
                 local = torch.zeros_like(parameter) if gradient is None else gradient
                 gradient = self.fabric.all_reduce(local, reduce_op="mean")  # type: ignore[assignment]
+            if gradient is not None and gradient.stride() != parameter.stride():
+                # Fused optimisers read both side by side, whatever their memory format.
+                gradient = torch.empty_like(parameter).copy_(gradient)
             parameter.grad = gradient
         self.step()
 

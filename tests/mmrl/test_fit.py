@@ -9,6 +9,7 @@ from mmrl.data.arrays import ArrayData, Column
 from mmrl.fit import FitConfig, fit, sample_order
 from mmrl.methods.gmc import GMC
 from mmrl.modality import Modality
+from mmrl.testing import optimization
 
 MODALITIES = (Modality("image", (1, 8, 8), "image"), Modality("sound", (6,), "vector"))
 
@@ -94,6 +95,37 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None
     again: list[int] = []
     fit(gmc(), data(), config(), seed=0, state=state, on_step=lambda step, _: again.append(step))
     assert again == []
+
+
+def test_a_killed_training_may_go_on_in_another_memory_format(tmp_path: Path) -> None:
+    whole, resumed = gmc(), gmc()
+    fit(whole, data(), config(), seed=0)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(step: int, _: Mapping[str, float]) -> None:
+        if step == 25:
+            raise Killed
+
+    state = tmp_path / "fit.pt"
+    with pytest.raises(Killed):
+        fit(gmc(), data(), config(save_every=0.0), seed=0, state=state, on_step=kill)
+    fit(resumed, data(), config(channels_last=False), seed=0, state=state)
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_that_a_method_made_itself_may_have_any_memory_format() -> None:
+    method = gmc()
+    convolution = next(p for p in method.parameters() if p.dim() == 4 and p.shape[1] > 1)
+    before = convolution.detach().clone()
+    gradient = torch.randn_like(before, memory_format=torch.contiguous_format)
+    convolution.data = convolution.data.contiguous(memory_format=torch.channels_last)
+    with optimization(method, data(), lr=0.1) as lent:
+        lent.descend([(convolution, gradient)])
+    # Adam's first step is the sign of the gradient.
+    torch.testing.assert_close(convolution, before - 0.1 * gradient.sign(), rtol=0, atol=1e-4)
 
 
 def test_the_best_weights_are_kept_and_a_decline_stops_the_training() -> None:

@@ -20,6 +20,10 @@ from mmrl.report import BERNOULLI, REWARD_PER_STEP, SCORES, Summary
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 PANELS_IN_A_ROW = 4
+SUBSETS_WIDTH, LETTER_WIDTH = 4.0, 0.085
+"""Inches of the panel of subsets, and of a letter of its labels on average."""
+TILTED_HEIGHT = 0.6
+"""Inches that labels take more where they are tilted."""
 _STYLE = {
     "figure.dpi": 150,
     "font.size": 10,
@@ -76,7 +80,10 @@ def robustness_figure(
     agents = list(dict.fromkeys(s.agent for s in summaries))
     with _style():
         panels = [part for part in (subsets, rates) if part]
-        figure, axes = _figure(len(panels), widths=[1.0, 1.25][: len(panels)])
+        conditions = list(dict.fromkeys(s.condition for s in subsets))
+        tilted = _must_tilt(conditions)
+        height = 4.2 + TILTED_HEIGHT * tilted
+        figure, axes = _figure(len(panels), [1.0, 1.25][: len(panels)], height)
         for axis, part in zip(axes, panels, strict=True):
             for index, agent in enumerate(agents):
                 own = [s for s in part if s.agent == agent]
@@ -84,6 +91,8 @@ def robustness_figure(
                     _draw_rates(axis, own, index, words)
                 else:
                     _draw_subsets(axis, own, index, len(agents), words)
+            if part is subsets:
+                _name_subsets(axis, conditions, tilted)
         _share_limits(axes, summaries, reference or {})
         axes[0].set_ylabel(words.score)
         if len(agents) > 1:
@@ -180,9 +189,11 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _figure(panels: int, widths: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
+def _figure(
+    panels: int, widths: Sequence[float] | None = None, height: float = 4.2
+) -> tuple[Figure, list[Axes]]:
     # Not pyplot: it keeps every figure, and asks for a display.
-    figure = Figure(figsize=(1.4 + 4.4 * panels, 4.2), layout="constrained")
+    figure = Figure(figsize=(1.4 + 4.4 * panels, height), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False, width_ratios=widths or [1.0] * panels)
     return figure, list(axes[0])
 
@@ -211,10 +222,25 @@ def _draw_subsets(
                 f"{y:.2f}", (float(x), float(bottom)), xytext=(0, -6), textcoords="offset points"
             )
             text.set(verticalalignment="top", horizontalalignment="center")
-    axis.set_xticks(np.arange(len(part)), [s.condition.replace("+", " +\n") for s in part])
-    axis.set_xlim(-0.6, len(part) - 0.4)
-    axis.grid(visible=False, axis="x")
     axis.set(xlabel=words.subsets, title=words.subsets_title)
+
+
+def _must_tilt(conditions: Sequence[str]) -> bool:
+    """Whether labels below each other in a row would touch."""
+    longest = max((len(name) for c in conditions for name in c.split("+")), default=0)
+    return len(conditions) * (longest + len(" +")) * LETTER_WIDTH > SUBSETS_WIDTH
+
+
+def _name_subsets(axis: Axes, conditions: Sequence[str], tilted: bool) -> None:
+    labels = [c.replace("+", " + " if tilted else " +\n") for c in conditions]
+    ticks = axis.set_xticks(np.arange(len(conditions)), labels)
+    if tilted:
+        for tick in ticks:
+            tick.label1.set(
+                rotation=30, rotation_mode="anchor", horizontalalignment="right", size=9
+            )
+    axis.set_xlim(-0.6, len(conditions) - 0.4)
+    axis.grid(visible=False, axis="x")
 
 
 def _draw_rates(axis: Axes, part: Sequence[Summary], index: int, words: Words) -> None:

@@ -2,11 +2,15 @@
 
 import io
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 
+from mmrl.data.missingness import subsets
 from mmrl.plots import (
     COLOURS,
     Words,
@@ -39,6 +43,47 @@ def test_subsets_and_rates_have_a_panel_each() -> None:
     assert right.lines[0].get_xdata()[-1] == pytest.approx(90)  # type: ignore[index]
     assert "per step" in left.get_ylabel()
     assert "%" in right.get_xlabel()
+
+
+@pytest.mark.parametrize("names", [("image", "sound"), ("image", "sound", "trajectory")])
+@pytest.mark.parametrize("agents", [("a",), ("a", "b", "c", "d")])
+def test_labels_of_subsets_do_not_touch(names: tuple[str, ...], agents: tuple[str, ...]) -> None:
+    points = [
+        replace(BASE, agent=agent, condition="+".join(subset))
+        for agent in agents
+        for subset in subsets(names)
+    ]
+    figure = robustness_figure(
+        [*points, *[s for s in summaries(agents) if s.condition == BERNOULLI]], title="t"
+    )
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    labels = figure.axes[0].get_xticklabels()
+    assert len(labels) == len(subsets(names))
+    corners = [_corners(label) for label in labels]
+    for left, right in pairwise(corners):
+        # Along the direction of the text for labels side by side, across it for tilted ones.
+        assert not _overlap(left, right)
+
+
+def _corners(label: Text) -> np.ndarray:
+    """Of a label as it is drawn, rotated about its anchor."""
+    angle = np.deg2rad(label.get_rotation())
+    label.set_rotation(0)
+    box = label.get_window_extent()
+    label.set_rotation(np.rad2deg(angle))
+    x, y = label.get_transform().transform(label.get_position())
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.asarray((box.corners() - [x, y]) @ turn.T + [x, y])
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two rectangles with parallel sides share a point: no side's direction parts them."""
+    for direction in (first[1] - first[0], first[2] - first[0]):
+        a, b = first @ direction, second @ direction
+        if a.max() < b.min() or b.max() < a.min():
+            return False
+    return True
 
 
 def test_rates_alone_fill_the_figure() -> None:

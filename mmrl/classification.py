@@ -15,7 +15,6 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from mmrl import checkpoint
 from mmrl.classification_config import ClassificationConfig
 from mmrl.classification_scores import Masks, draw_masks, score, valid_scores, write_scores
-from mmrl.config import ConfigError
 from mmrl.control import FITTING, device_of, stream
 from mmrl.data import ArrayData
 from mmrl.data.dataset import DataError, DataSet
@@ -28,6 +27,7 @@ from mmrl.methods.downstream import Downstream
 from mmrl.progress import Advance, Curve, progress_bar
 from mmrl.run_folder import RunFolder
 from mmrl.score_report import LOWER_IS_BETTER, SCORES, SUMMARY, main_metric
+from mmrl.settings import ConfigError
 
 CLASSIFIER = 5
 """Random stream of a run's seed for the classifier on a frozen representation, see `control`."""

@@ -10,10 +10,10 @@ from rich.console import Console
 from mmrl.classification import check_classification, classify
 from mmrl.classification_config import ClassificationConfig, classification_from_mapping
 from mmrl.classification_scores import write_joined
-from mmrl.config import ConfigError
 from mmrl.members import Members
 from mmrl.run_folder import RunFolder
 from mmrl.score_report import SCORES, SUMMARY, read_scores
+from mmrl.settings import ConfigError
 
 STAGE = "compare"
 

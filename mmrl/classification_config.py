@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from mmrl.config import ConfigError, RunSettings, read_method, typed
+from mmrl.config import RunSettings, read_method
 from mmrl.data.missingness import make_rules
 from mmrl.data.protocol import Protocol
 from mmrl.data.sets import LOADERS
@@ -15,6 +15,7 @@ from mmrl.methods import METHODS, Supervised
 from mmrl.methods.dicmor import DiCMoRConfig
 from mmrl.methods.method import MethodConfig
 from mmrl.methods.smil import SMILConfig
+from mmrl.settings import ConfigError, typed
 
 CLASSIFICATION = "classification"
 DECIDED_BY_DATA = ("outputs", "task")

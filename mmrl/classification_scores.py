@@ -11,7 +11,6 @@ from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl.classification_config import ClassificationConfig
-from mmrl.config import ConfigError
 from mmrl.control import device_of
 from mmrl.data import ArrayData
 from mmrl.data.dataset import DataSet
@@ -41,6 +40,7 @@ from mmrl.score_report import (
     to_csv,
     to_json,
 )
+from mmrl.settings import ConfigError
 
 WORDS = {
     "subsets": "modalities that are there",

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mmrl.checkpoint import CheckpointError
-from mmrl.config import PARTLY_TRAINED, RANDOM, ConfigError, TrainConfig
+from mmrl.config import PARTLY_TRAINED, RANDOM, TrainConfig
 from mmrl.control import (
     BEHAVIOUR,
     TEST_DATA,
@@ -22,6 +22,7 @@ from mmrl.control import (
 )
 from mmrl.data import ArrayData, collect
 from mmrl.progress import Advance, Curve
+from mmrl.settings import ConfigError
 from mmrl_agents.behaviour import Behaviour, Chooses, RawInInfo, acts_on_raw, load_behaviour
 from mmrl_agents.build import build_agent, training_env
 from mmrl_agents.config import AgentConfig, check_actions

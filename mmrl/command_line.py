@@ -13,9 +13,10 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from mmrl.checkpoint import CheckpointError
-from mmrl.config import CONFIGS, Composed, ConfigError, unknown_setting
+from mmrl.config import CONFIGS, Composed
 from mmrl.members import MembersFailedError
 from mmrl.run_folder import RunFolderError, differences
+from mmrl.settings import ConfigError, unknown_setting
 
 KNOWN = (CheckpointError, ConfigError, FloatingPointError, MembersFailedError, RunFolderError)
 """Errors whose message is all that a user needs."""

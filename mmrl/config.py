@@ -7,10 +7,9 @@ refused before any work, with what is known.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -20,6 +19,7 @@ from mmrl.fit import FitConfig
 from mmrl.methods import METHODS
 from mmrl.methods.method import MethodConfig
 from mmrl.report import REWARD_PER_STEP, SCORES
+from mmrl.settings import ConfigError, typed
 from mmrl_agents.config import AgentConfig
 from mmrl_envs.faults import make_faults
 from mmrl_envs.wrapping import check_wrappers
@@ -40,14 +40,8 @@ NO_RUNNING_STATISTICS = (
     "policy without an encoder has agent.normalize: true"
 )
 
-T = TypeVar("T")
-
 Composed = Any
 """An `omegaconf.DictConfig`; its base classes are deprecated types, which beartype refuses."""
-
-
-class ConfigError(ValueError):
-    """A setting that does not exist, or a value that it cannot have."""
 
 
 @dataclass(frozen=True)
@@ -348,87 +342,6 @@ def _lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _lists(item) for key, item in value.items()}
     return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def typed(schema: type[T], values: Any, where: str) -> T:
-    """Makes a frozen dataclass of plain data.
-
-    Args:
-        schema: The dataclass.
-        values: A mapping; None means all defaults.
-        where: Dotted key of the mapping, for messages.
-
-    Raises:
-        ConfigError: See `from_mapping`.
-
-    Example:
-        >>> typed(CollectConfig, {"samples": "lots"}, "collect")
-        Traceback (most recent call last):
-        mmrl.config.ConfigError: collect.samples must be a whole number, got 'lots'
-    """
-    values = {} if values is None else values
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} must be a group of settings, got {values!r}")
-    known = {f.name: f for f in fields(schema)}  # type: ignore[arg-type]
-    if unknown := [str(key) for key in values if key not in known]:
-        raise ConfigError(unknown_setting(where, unknown, list(known)))
-    hints = get_type_hints(schema)
-    made = {
-        key: _value(hints[key], value, f"{where}.{key}" if where else key)
-        for key, value in values.items()
-    }
-    if missing := [key for key in known if _is_required(known[key]) and key not in made]:
-        raise ConfigError(f"{where} needs {', '.join(missing)}")
-    try:
-        return schema(**made)
-    except (ValueError, TypeError, ImportError) as error:
-        raise ConfigError(f"{where}: {error}" if where else str(error)) from error
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """A plain value as what the annotation of its setting says."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        if value is None and NoneType in arguments:
-            return None
-        hint = next(a for a in arguments if a is not NoneType)
-        return _value(hint, value, where)
-    if is_dataclass(hint) and isinstance(hint, type):
-        return typed(hint, value, where)
-    if origin is dict and isinstance(value, Mapping):
-        return {str(k): _value(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
-    if origin in (list, tuple) and isinstance(value, list | tuple):
-        return origin(_value(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-    if hint is Any:
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    plain = hint if origin is None else origin
-    if isinstance(value, plain) and not (isinstance(value, bool) and plain is not bool):
-        return value
-    raise ConfigError(f"{where} must be {_NAMES.get(plain, plain)}, got {value!r}")
-
-
-_NAMES: dict[Any, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    list: "a list",
-    tuple: "a list",
-    dict: "a group of settings",
-}
-
-
-def _is_required(setting: Field[Any]) -> bool:
-    return setting.default is MISSING and setting.default_factory is MISSING
-
-
-def unknown_setting(where: str, unknown: list[str], known: list[str]) -> str:
-    """The message about settings that do not exist."""
-    names = ", ".join(f"{where}.{key}" if where else key for key in unknown)
-    place = f" in {where}" if where else ""
-    return f"unknown setting {names}; known{place}: {', '.join(known) or 'none'}"
 
 
 @dataclass(frozen=True)

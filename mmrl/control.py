@@ -23,7 +23,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import Tensor
 
 from mmrl.classification_config import ClassificationConfig
-from mmrl.config import ConditionConfig, ConfigError, EnvConfig, FaultsConfig, TrainConfig
+from mmrl.config import ConditionConfig, EnvConfig, FaultsConfig, TrainConfig
 from mmrl.data import ArrayData
 from mmrl.fit import FitResult, OnStep, fit
 from mmrl.given_encoder import given_encoder
@@ -32,6 +32,7 @@ from mmrl.metrics.probes import Probe, probe_targets
 from mmrl.modality import Modality
 from mmrl.progress import Advance, Curve
 from mmrl.report import RETURN, REWARD_PER_STEP
+from mmrl.settings import ConfigError
 from mmrl_agents.agent import STATISTICS
 from mmrl_agents.build import build_agent, training_env
 from mmrl_agents.config import check_actions

@@ -26,12 +26,10 @@ from mmrl.command_line import command_line
 from mmrl.config import (
     Composed,
     ConditionConfig,
-    ConfigError,
     EvaluateConfig,
     TrainConfig,
     from_mapping,
     to_plain,
-    typed,
 )
 from mmrl.control import EPISODES, check_conditions, device_of, make_env, make_envs, stream
 from mmrl.files import write_atomically
@@ -40,6 +38,7 @@ from mmrl.plots import robustness_figure, to_pixels, to_png
 from mmrl.progress import make_console, progress_bar
 from mmrl.report import ROWS, Row, robustness_table, summarise, to_csv, to_json
 from mmrl.run_folder import RunFolder, RunFolderError, json_text
+from mmrl.settings import ConfigError, typed
 from mmrl.video import outages, write_video
 from mmrl_agents.agent import Agent
 from mmrl_agents.robustness import Condition, evaluate, rate_conditions, subset_conditions

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from mmrl import checkpoint
 from mmrl.checkpoint import CheckpointError
-from mmrl.config import ConfigError
 from mmrl.methods import Method
 from mmrl.methods.downstream import Downstream
 from mmrl.modality import Modality
+from mmrl.settings import ConfigError
 
 
 def given_encoder(path: str, modalities: Sequence[Modality] | None = None) -> Method:

@@ -15,13 +15,14 @@ from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl.command_line import command_line
-from mmrl.config import Composed, ConfigError, from_mapping, to_plain, typed
+from mmrl.config import Composed, from_mapping, to_plain
 from mmrl.control import device_of, make_envs
 from mmrl.files import write_atomically
 from mmrl.monitor_report import monitor_figure, monitor_table, to_csv
 from mmrl.plots import to_pixels, to_png
 from mmrl.progress import make_console, progress_bar
 from mmrl.run_folder import RunFolder, RunFolderError
+from mmrl.settings import ConfigError, typed
 from mmrl_agents.acting import LatentPolicy
 from mmrl_agents.agent import Agent
 from mmrl_agents.monitor import NAME, MonitorConfig, SensorMonitor

@@ -30,15 +30,7 @@ from mmrl.classification_config import (
 from mmrl.collecting import check_collecting, collect_data, given_policy, train_behaviour
 from mmrl.command_line import command_line, refuse_other_settings
 from mmrl.comparison import compare
-from mmrl.config import (
-    PARTLY_TRAINED,
-    RANDOM,
-    Composed,
-    ConfigError,
-    TrainConfig,
-    from_mapping,
-    to_plain,
-)
+from mmrl.config import PARTLY_TRAINED, RANDOM, Composed, TrainConfig, from_mapping, to_plain
 from mmrl.control import (
     check_environment,
     pretrain,
@@ -52,6 +44,7 @@ from mmrl.plots import to_png, training_figure
 from mmrl.progress import Curve, make_console, progress_bar, read_curve
 from mmrl.report import ROWS
 from mmrl.run_folder import RunFolder
+from mmrl.settings import ConfigError
 from mmrl_agents.checkpoints import save_policy
 
 DATA, TEST_DATA = "data.npz", "test_data.npz"

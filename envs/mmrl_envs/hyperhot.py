@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mmrl_envs import hyperhot_senses as senses
 from mmrl_envs.batched import BatchedEnv, BatchedTask, BatchedVectorEnv, Flags, Observation
 from mmrl_envs.hyperhot_game import MOVES, TICKS_PER_SECOND, Game, Integers
-from mmrl_envs.validation import check_integer
+from mmrl_envs.validation import check_integer, check_number
 
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": TICKS_PER_SECOND}
 
@@ -30,14 +30,26 @@ class HyperHotTask(BatchedTask):
         count: Number of games.
         stack: Frames in one observation, at least 1, the oldest first; a start is repeated.
         episode_length: Ticks until the time is up, at least 1.
+        frame_skip: Ticks per step, at least 1.
+        hit_reward: For every enemy that is hit.
     """
 
-    def __init__(self, count: int, stack: int, episode_length: int) -> None:
+    def __init__(
+        self,
+        count: int,
+        stack: int,
+        episode_length: int,
+        frame_skip: int = 1,
+        hit_reward: float = 0.0,
+    ) -> None:
         check_integer("num_envs", count, 1)
+        check_integer("frame_skip", frame_skip, 1)
+        check_number("hit_reward", hit_reward)
         check_integer("stack", stack, 1)
         check_integer("episode_length", episode_length, 1)
         self.count = count
-        self._game = Game(count, episode_length)
+        self._frame_skip = frame_skip
+        self._game = Game(count, episode_length, hit_reward)
         self._seen = np.zeros((count, stack, 2, senses.SPRITES), np.int64)
         self._heard = np.zeros((count, stack, senses.RECEIVERS, senses.LEVELS), np.float32)
         image = (stack, senses.IMAGE_SIZE, senses.IMAGE_SIZE)
@@ -70,8 +82,8 @@ class HyperHotTask(BatchedTask):
         self._heard[rows] = senses.hear(seen)[:, None]
 
     def step(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], Flags, Flags]:
-        """Play one tick of every game."""
-        result = self._game.step(actions)
+        """Play one step of every game."""
+        result = self._game.play(actions, self._frame_skip)
         self._seen[:, :-1] = self._seen[:, 1:]
         self._heard[:, :-1] = self._heard[:, 1:]
         self._seen[:, -1] = seen = senses.see(self._game)
@@ -125,10 +137,14 @@ class HyperHotEnv(BatchedEnv):
     Args:
         stack: Frames in one observation, at least 1, the oldest first; the first one is repeated.
         episode_length: Ticks until the time is up, at least 1.
+        frame_skip: Ticks per step, in which the action is repeated; at least 1. An observation has
+            the last tick of each step. More make the game easier to learn.
+        hit_reward: Reward for every enemy that is hit, besides those above; what a policy is
+            trained with for a short time should have some, for victories are rare at first.
         render_mode: "rgb_array" or None.
 
     Raises:
-        TypeError: A setting is no integer.
+        TypeError: A setting has the wrong type.
         ValueError: A setting is out of range, or the render mode is another one.
 
     Example:
@@ -142,9 +158,18 @@ class HyperHotEnv(BatchedEnv):
     metadata = METADATA
 
     def __init__(
-        self, *, stack: int = 2, episode_length: int = 450, render_mode: str | None = None
+        self,
+        *,
+        stack: int = 2,
+        episode_length: int = 450,
+        frame_skip: int = 1,
+        hit_reward: float = 0.0,
+        render_mode: str | None = None,
     ) -> None:
-        super().__init__(HyperHotTask(1, stack, episode_length), render_mode)
+        task = HyperHotTask(1, stack, episode_length, frame_skip, hit_reward)
+        super().__init__(task, render_mode)
+        fps = max(1, round(TICKS_PER_SECOND / frame_skip))
+        self.metadata = {**METADATA, "render_fps": fps}
 
 
 class HyperHotVectorEnv(BatchedVectorEnv):
@@ -154,11 +179,13 @@ class HyperHotVectorEnv(BatchedVectorEnv):
         num_envs: Number of sub-environments.
         stack: Frames in one observation.
         episode_length: Ticks until the time is up.
+        frame_skip: Ticks per step.
+        hit_reward: For every enemy that is hit.
         autoreset_mode: See :class:`~mmrl_envs.batched.BatchedVectorEnv`, also for seeds.
         render_mode: "rgb_array" or None.
 
     Raises:
-        TypeError: A setting is no integer.
+        TypeError: A setting has the wrong type.
         ValueError: A setting is out of range, or a mode is unknown.
     """
 
@@ -170,8 +197,10 @@ class HyperHotVectorEnv(BatchedVectorEnv):
         *,
         stack: int = 2,
         episode_length: int = 450,
+        frame_skip: int = 1,
+        hit_reward: float = 0.0,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
     ) -> None:
-        task = HyperHotTask(num_envs, stack, episode_length)
+        task = HyperHotTask(num_envs, stack, episode_length, frame_skip, hit_reward)
         super().__init__(task, autoreset_mode, render_mode)

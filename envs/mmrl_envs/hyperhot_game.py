@@ -9,7 +9,7 @@ environment (https://github.com/miguelsvasco/multimodal-atari-games) but for wha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ class Game:
     Args:
         count: Number of games.
         episode_length: Ticks until the time is up.
+        hit_reward: For every enemy that is hit.
 
     Attributes:
         ship: x of the ship, (count,).
@@ -58,8 +59,9 @@ class Game:
         tick: Ticks since the start, (count,).
     """
 
-    def __init__(self, count: int, episode_length: int) -> None:
+    def __init__(self, count: int, episode_length: int, hit_reward: float = 0.0) -> None:
         self.episode_length = episode_length
+        self.hit_reward = hit_reward
         self.ship, self.shot_x, self.tick = (np.zeros(count, np.int64) for _ in range(3))
         self.shot_y = np.full(count, NOWHERE)
         self.swarm = np.full(count, SWARM_START)
@@ -90,6 +92,22 @@ class Game:
         self.shot_y[rows] = NOWHERE
         self.bullet_y[rows] = NOWHERE
 
+    def play(self, actions: Integers, ticks: int) -> tuple[Floats, Flags, Flags]:
+        """Repeat actions; return the sum of rewards, terminated, truncated.
+
+        A game that ends stays as it was when it ended.
+        """
+        total, terminated, truncated = self.step(actions)
+        for _ in range(ticks - 1):
+            over = np.flatnonzero(terminated | truncated)
+            final = {name: values[over] for name, values in self._places().items()}
+            reward, ended, late = self.step(actions)
+            reward[over], ended[over], late[over] = 0.0, False, False
+            for name, values in self._places().items():
+                values[over] = final[name]
+            total, terminated, truncated = total + reward, terminated | ended, truncated | late
+        return total, terminated, truncated
+
     def step(self, actions: Integers) -> tuple[Floats, Flags, Flags]:
         """Play one tick; return rewards, terminated, truncated.
 
@@ -101,12 +119,16 @@ class Game:
         self._fire()
         self._march()
         lost = self._is_hit()
-        self._hit()
+        hits = self._hit()
         won = ~self.alive.any(axis=1) & ~lost
         ended = won | lost
         late = (self.tick >= self.episode_length) & ~ended
-        reward = WIN * won + LOSS * lost + TIME_UP * late
+        reward = WIN * won + LOSS * lost + TIME_UP * late + self.hit_reward * hits
         return reward, ended, late
+
+    def _places(self) -> dict[str, NDArray[Any]]:
+        """All that is different after a tick, by name; the first axis is the game's."""
+        return {name: v for name, v in vars(self).items() if isinstance(v, np.ndarray)}
 
     def _steer(self, move: Integers, shoot: Flags) -> None:
         """Move the ship and its bullet, which begins where the ship was."""
@@ -148,8 +170,8 @@ class Game:
         gap = _squared(self.bullet_x - self.ship[:, None], self.bullet_y - SHIP_Y)
         return np.asarray((gap <= SHIP_REACH).any(axis=1))
 
-    def _hit(self) -> None:
-        """Let the shot vanish with the bullet that it meets, or else with the enemy."""
+    def _hit(self) -> Integers:
+        """Let the shot vanish with the bullet that it meets, or else with the enemy; count these."""
         x, y = self.shot_x[:, None], self.shot_y[:, None]
         flies = y != NOWHERE
         met = flies & (_squared(self.bullet_x - x, self.bullet_y - y) <= BULLET_REACH)
@@ -158,6 +180,7 @@ class Game:
         hit = self.alive & lives & (_squared(self.enemy_x - x, ENEMY_Y - y) <= ENEMY_REACH)
         self.alive = self.alive & ~hit
         self.shot_y = np.where((met | hit).any(axis=1), NOWHERE, self.shot_y)
+        return np.asarray(hit.sum(axis=1))
 
 
 def _squared(x: Integers, y: Integers) -> Integers:

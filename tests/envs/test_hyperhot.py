@@ -59,6 +59,16 @@ def test_time_is_up_after_the_limit_and_truncates() -> None:
     assert ends == [(0.0, False, False, {"enemies": 4})] * 3 + [(-1.0, False, True, {"enemies": 4})]
 
 
+def test_frames_are_skipped_and_actions_repeated() -> None:
+    plain, skipping = HyperHotEnv(stack=1), HyperHotEnv(stack=1, frame_skip=3)
+    for env in (plain, skipping):
+        env.reset(seed=4)
+    for _ in range(3):
+        frames = [plain.step(5)[0] for _ in range(3)]
+        np.testing.assert_equal(skipping.step(5)[0], frames[-1])
+    assert (skipping.metadata["render_fps"], plain.metadata["render_fps"]) == (10, 30)
+
+
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_the_vector_environment_equals_single_ones(mode: AutoresetMode) -> None:
     native = HyperHotVectorEnv(4, autoreset_mode=mode, episode_length=40)
@@ -116,6 +126,8 @@ def test_the_picture_shows_the_game() -> None:
     [
         ({"stack": 0}, "stack must be at least 1, got 0"),
         ({"episode_length": 0}, "episode_length must be at least 1, got 0"),
+        ({"frame_skip": 0}, "frame_skip must be at least 1, got 0"),
+        ({"hit_reward": float("nan")}, "hit_reward must be finite, got nan"),
         ({"render_mode": "human"}, "render_mode must be 'rgb_array' or None, got 'human'"),
     ],
 )

@@ -111,6 +111,46 @@ def test_equals_plain_loops() -> None:
     assert outcomes == {(10.0, True, False), (-1.0, True, False), (-1.0, False, True)}
 
 
+def test_repeated_actions_equal_single_ticks_and_games_that_are_over_stand_still() -> None:
+    count, length, ticks = 120, 90, 4
+    played, single = started(count, length), started(count, length)
+    played.alive[::3, :3] = single.alive[::3, :3] = False  # so that some win
+    played.hit_reward = single.hit_reward = 0.5
+    over = np.zeros(count, np.bool_)
+    rng = np.random.default_rng(9)
+    for _ in range(-(-length // ticks)):
+        actions = rng.integers(0, 6, count)
+        results = played.play(actions, ticks)
+        expected = [np.zeros(count), np.zeros(count, np.bool_), np.zeros(count, np.bool_)]
+        for _ in range(ticks):
+            reward, terminated, truncated = single.step(actions)
+            going = ~over
+            expected[0] += reward * going
+            expected[1] |= terminated & going
+            expected[2] |= truncated & going
+            ends = (terminated | truncated) & going
+            for row in np.flatnonzero(ends):
+                np.testing.assert_array_equal(played.bullet_y[row], single.bullet_y[row])
+                assert (played.ship[row], played.tick[row]) == (single.ship[row], single.tick[row])
+            over |= ends
+        open_rows = ~over | expected[1] | expected[2]
+        for values, wanted in zip(results, expected, strict=True):
+            np.testing.assert_array_equal(values[open_rows], wanted[open_rows])
+    assert over.all()
+
+
+def test_every_hit_is_rewarded_where_that_is_asked_for() -> None:
+    for hit_reward, rewards in ((0.0, [0.0, 10.0]), (2.0, [2.0, 12.0])):
+        played = Game(1, 450, hit_reward)
+        played.restart(np.arange(1), [np.random.default_rng(0)])
+        played.alive[0] = [False, True, True, False]
+        seen = []
+        for enemy in (1, 2):
+            played.shot_x[0], played.shot_y[0] = played.enemy_x[0, enemy], 50
+            seen.append(played.step(np.array([0]))[0].item())
+        assert seen == rewards
+
+
 def test_the_last_enemy_wins() -> None:
     played = started()
     played.alive[0] = [False, True, False, False]

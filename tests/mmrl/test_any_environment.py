@@ -18,12 +18,13 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 
 import mmrl
-from mmrl.config import CONFIGS, ConfigError, TrainConfig, from_mapping, to_plain, to_stored
+from mmrl.config import CONFIGS, TrainConfig, from_mapping, to_plain, to_stored
 from mmrl.control import check_environment, make_env, make_envs, train_policy
 from mmrl.data.missingness import make_rules
 from mmrl.progress import Curve, make_console
 from mmrl.report import ROWS, read_rows
 from mmrl.run_folder import RunFolder
+from mmrl.settings import ConfigError
 from mmrl.train import train
 from mmrl_agents.acting import ObservationPolicy
 from mmrl_envs.channel_statistics import ChannelStatistics

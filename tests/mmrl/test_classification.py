@@ -22,13 +22,14 @@ from mmrl import checkpoint
 from mmrl.classification import check_classification, classify
 from mmrl.classification_config import ClassificationConfig, classification_from_mapping
 from mmrl.classification_scores import draw_masks
-from mmrl.config import CONFIGS, ConfigError, to_plain
+from mmrl.config import CONFIGS, to_plain
 from mmrl.data.missingness import make_rules
 from mmrl.data.protocol import Drawn
 from mmrl.evaluate import work as evaluate
 from mmrl.methods import METHODS, Supervised
 from mmrl.progress import make_console, read_curve
 from mmrl.run_folder import RunFolder, RunFolderError
+from mmrl.settings import ConfigError
 from mmrl_agents.latent import LatentVecEnv
 from mmrl_agents.vec_env import GymnasiumVecEnv
 

@@ -18,11 +18,12 @@ from torch import Tensor
 from mmrl import classification_comparison, train
 from mmrl.classification import classify
 from mmrl.classification_comparison import member_content
-from mmrl.config import CONFIGS, ConfigError, to_plain
+from mmrl.config import CONFIGS, to_plain
 from mmrl.members import MembersFailedError
 from mmrl.methods import Supervised
 from mmrl.progress import make_console
 from mmrl.run_folder import RunFolder
+from mmrl.settings import ConfigError
 
 METHODS = ("concat", "late_fusion")
 SMALL = [

@@ -11,9 +11,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 import mmrl.collecting
 from mmrl.collecting import check_collecting, collect_data, given_policy, train_behaviour
-from mmrl.config import ConfigError
 from mmrl.progress import make_console
 from mmrl.run_folder import RunFolder
+from mmrl.settings import ConfigError
 from mmrl.train import train
 from tests.mmrl.test_any_environment import FLAT, SMALL_SAC, SPLIT, config, run, wrapped
 

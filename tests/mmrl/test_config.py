@@ -11,7 +11,6 @@ from hydra import compose, initialize_config_dir
 from mmrl.config import (
     CONFIGS,
     CollectConfig,
-    ConfigError,
     EnvConfig,
     EvaluateConfig,
     FaultsConfig,
@@ -19,10 +18,10 @@ from mmrl.config import (
     from_mapping,
     to_plain,
     to_stored,
-    typed,
 )
 from mmrl.fit import FitConfig
 from mmrl.methods import METHODS
+from mmrl.settings import ConfigError, typed
 from mmrl_agents.config import AgentConfig
 
 SCHEMAS: dict[str, type] = {

@@ -6,11 +6,12 @@ import gymnasium as gym
 import pytest
 from hydra import compose, initialize_config_dir
 
-from mmrl.config import CONFIGS, ConfigError, TrainConfig, from_mapping, to_plain, to_stored
+from mmrl.config import CONFIGS, TrainConfig, from_mapping, to_plain, to_stored
 from mmrl.evaluate import work
 from mmrl.progress import make_console
 from mmrl.report import ROWS, read_rows
 from mmrl.run_folder import RunFolder, RunFolderError
+from mmrl.settings import ConfigError
 from mmrl.train import train
 from mmrl_envs.pendulum import MultimodalPendulumEnv
 

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from hydra import compose, initialize_config_dir
 
 from mmrl import checkpoint, train
-from mmrl.config import CONFIGS, ConfigError, from_mapping, to_plain
+from mmrl.config import CONFIGS, from_mapping, to_plain
 from mmrl.given_encoder import given_encoder
 from mmrl.methods import METHODS
 from mmrl.methods.downstream import Downstream
@@ -18,6 +18,7 @@ from mmrl.methods.gmc import GMC, GMCConfig
 from mmrl.modality import Modality
 from mmrl.progress import make_console
 from mmrl.run_folder import RunFolder
+from mmrl.settings import ConfigError
 from mmrl_agents.latent import LatentVecEnv
 from mmrl_agents.vec_env import GymnasiumVecEnv
 from mmrl_envs.digit_dial import DigitDialVectorEnv

@@ -7,10 +7,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 import mmrl
-from mmrl.config import CONFIGS, ConfigError, TrainConfig, from_mapping, to_plain, to_stored
+from mmrl.config import CONFIGS, TrainConfig, from_mapping, to_plain, to_stored
 from mmrl.monitor import work
 from mmrl.progress import make_console
 from mmrl.run_folder import RunFolder, RunFolderError
+from mmrl.settings import ConfigError
 from mmrl.train import train
 
 QUICK = ["episodes=3", "monitor.steps=30", "monitor.samples=300", "monitor.calibration=300"]

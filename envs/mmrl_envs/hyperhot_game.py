@@ -171,7 +171,7 @@ class Game:
         return np.asarray((gap <= SHIP_REACH).any(axis=1))
 
     def _hit(self) -> Integers:
-        """Let the shot vanish with the bullet that it meets, or else with the enemy; count these."""
+        """Let the shot vanish with the bullet or else the enemy that it meets; count enemies."""
         x, y = self.shot_x[:, None], self.shot_y[:, None]
         flies = y != NOWHERE
         met = flies & (_squared(self.bullet_x - x, self.bullet_y - y) <= BULLET_REACH)

@@ -7,12 +7,13 @@ import math
 import numpy as np
 
 
-def check_number(name: str, value: object, *, above: float) -> None:
+def check_number(name: str, value: object, *, above: float = -math.inf) -> None:
     """Raise TypeError unless value is a number, ValueError unless finite and above the bound."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if not (math.isfinite(value) and value > above):
-        raise ValueError(f"{name} must be finite and greater than {above:g}, got {value}")
+        bound = f" and greater than {above:g}" if math.isfinite(above) else ""
+        raise ValueError(f"{name} must be finite{bound}, got {value}")
 
 
 def check_integer(name: str, value: object, low: int, high: int | None = None) -> None:

@@ -121,20 +121,20 @@ def test_repeated_actions_equal_single_ticks_and_games_that_are_over_stand_still
     for _ in range(-(-length // ticks)):
         actions = rng.integers(0, 6, count)
         results = played.play(actions, ticks)
-        expected = [np.zeros(count), np.zeros(count, np.bool_), np.zeros(count, np.bool_)]
+        total, won_or_lost, late = np.zeros(count), np.zeros(count, bool), np.zeros(count, bool)
         for _ in range(ticks):
             reward, terminated, truncated = single.step(actions)
             going = ~over
-            expected[0] += reward * going
-            expected[1] |= terminated & going
-            expected[2] |= truncated & going
+            total += reward * going
+            won_or_lost |= terminated & going
+            late |= truncated & going
             ends = (terminated | truncated) & going
             for row in np.flatnonzero(ends):
                 np.testing.assert_array_equal(played.bullet_y[row], single.bullet_y[row])
                 assert (played.ship[row], played.tick[row]) == (single.ship[row], single.tick[row])
             over |= ends
-        open_rows = ~over | expected[1] | expected[2]
-        for values, wanted in zip(results, expected, strict=True):
+        open_rows = ~over | won_or_lost | late
+        for values, wanted in zip(results, (total, won_or_lost, late), strict=True):
             np.testing.assert_array_equal(values[open_rows], wanted[open_rows])
     assert over.all()
 

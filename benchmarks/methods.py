@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mmrl.methods.dicmor import DiCMoR, DiCMoRConfig
-from mmrl.methods.smil import SMIL, SMILConfig
+from mmrl.methods.smil import SMIL
+from mmrl.methods.smil_config import SMILConfig
 from mmrl.modality import Modality
 from mmrl.nn.projection import GradientProjection
 from mmrl.testing import made_data, optimization

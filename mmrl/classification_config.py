@@ -14,7 +14,7 @@ from mmrl.fit import FitConfig
 from mmrl.methods import METHODS, Supervised
 from mmrl.methods.dicmor import DiCMoRConfig
 from mmrl.methods.method import MethodConfig
-from mmrl.methods.smil import SMILConfig
+from mmrl.methods.smil_config import SMILConfig
 from mmrl.settings import ConfigError, typed
 
 CLASSIFICATION = "classification"

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmrl.methods.smil import SMIL, SMILConfig, _hide_one_or_more
+from mmrl.methods.smil import SMIL, _hide_one_or_more
+from mmrl.methods.smil_config import SMILConfig
 from mmrl.modality import Modality
 from mmrl.nn.priors import find_priors
 from mmrl.testing import made_data, optimization

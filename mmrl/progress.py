@@ -22,6 +22,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mmrl.files import write_atomically
+
 Advance = Callable[[int], None]
 """Called with how much is done so far."""
 
@@ -58,8 +60,8 @@ class Curve:
     """Numbers over time in a CSV file that survives a kill and is continued.
 
     Args:
-        path: Of the file; what an earlier attempt wrote is kept.
-        key: Name of the column by which rows are ordered; later rows replace earlier ones.
+        path: Of the file. What an earlier attempt wrote is kept up to where this one begins.
+        key: Name of the column by which rows are ordered; several rows may have the same.
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -69,29 +71,34 @@ class Curve:
 
     def add(self, row: Mapping[str, float | int]) -> None:
         """Writes a row; all rows have the same columns."""
-        before = b"" if self._begun or not self.path.exists() else self.path.read_bytes()
+        if not self._begun:
+            self._begin(list(row), row[self.key])
+            self._begun = True
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
-            if not self._begun and not before:
-                writer.writeheader()
-            elif before and not before.endswith(b"\n"):  # a kill cut the last line off
-                file.write("\n")
-            writer.writerow(row)
-        self._begun = True
+            csv.writer(file, lineterminator="\n").writerow(row.values())
 
     def text(self) -> str:
-        """All rows in order, as CSV; a last line that a kill cut off is left out."""
+        """All rows, as CSV."""
         columns = read_curve(self.path)
-        if not columns:
-            return ""
-        rows = dict(enumerate(zip(*columns.values(), strict=True)))
-        place = list(columns).index(self.key)
-        latest = {row[place]: row for row in rows.values()}
-        buffer = StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([f"{value:.6g}" for value in latest[k]] for k in sorted(latest))
-        return buffer.getvalue()
+        return _csv(list(columns), columns) if columns else ""
+
+    def _begin(self, names: list[str], first: float | int) -> None:
+        """Drops what an earlier attempt wrote after its state was saved, and half a line."""
+        columns = read_curve(self.path)
+        if list(columns) != names:
+            columns = {name: np.empty(0) for name in names}
+        before = columns[self.key] < first
+        kept = {name: values[before] for name, values in columns.items()}
+        write_atomically(self.path, _csv(names, kept).encode())
+
+
+def _csv(names: list[str], columns: Mapping[str, NDArray[np.float64]]) -> str:
+    buffer = StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(names)
+    rows = zip(*columns.values(), strict=True)
+    writer.writerows([f"{value:.10g}" for value in row] for row in rows)
+    return buffer.getvalue()
 
 
 def read_curve(path: Path) -> dict[str, NDArray[np.float64]]:

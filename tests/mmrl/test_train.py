@@ -227,6 +227,16 @@ def test_curves_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
     assert curve.text() == "step,loss\n1,3\n2,2.5\n3,1.5\n5,0.5\n"
 
 
+def test_episodes_that_end_in_the_same_step_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    for rewards in ([1.0, 2.0], [3.0, 4.0]):  # the second attempt plays the same frames again
+        curve = Curve(path, "frames")
+        for frames in (100, 200):
+            for reward in rewards:
+                curve.add({"frames": frames, "reward": reward})
+    assert curve.text() == "frames,reward\n100,3\n100,4\n200,3\n200,4\n"
+
+
 # The command itself, in processes of its own.
 
 

@@ -39,7 +39,6 @@ from mmrl_agents.config import check_actions
 from mmrl_agents.training import train_agent
 from mmrl_agents.vec_env import GymnasiumVecEnv
 from mmrl_envs import VectorNormalizeChannels, VectorSensorDropout
-from mmrl_envs.channel_statistics import ChannelStatistics
 from mmrl_envs.faults import make_faults
 from mmrl_envs.mujoco_warnings import warn_once
 from mmrl_envs.wrapping import wrap
@@ -237,13 +236,15 @@ def train_policy(
     agent = config.agent
     envs = make_envs(config.env, agent.n_envs)
     watch = EpisodeRewards(rewards, advance)
-    callbacks: list[BaseCallback] = [watch]
-    every = max(500, agent.frames // 10)
+    keep = None
     if normalizes := agent.normalize and encoder is None:
         kept = scratch / STATISTICS
         envs = VectorNormalizeChannels(envs, statistics=kept if kept.exists() else None)
         statistics = envs.statistics
-        callbacks.append(KeepStatistics(statistics, kept, every))
+
+        def keep(folder: Path) -> None:
+            statistics.save(folder / STATISTICS)
+
     if config.faults.models or agent.finetune:
         envs = _with_faults(envs, config.faults)
     device = device_of(config)
@@ -257,7 +258,13 @@ def train_policy(
         checkpoint=run / "encoder.yaml" if agent.finetune else None,
     )
     train_agent(
-        model, agent.frames, folder=scratch, every=every, callbacks=callbacks, progress=False
+        model,
+        agent.frames,
+        folder=scratch,
+        every=max(500, agent.frames // 10),
+        keep=keep,
+        callbacks=[watch],
+        progress=False,
     )
     venv.close()
     if normalizes:
@@ -303,34 +310,6 @@ class EpisodeRewards(BaseCallback):
         elapsed = max(time.monotonic() - since, 1e-9)
         self.frames_per_second = (self.num_timesteps - frames) / elapsed
         self.advance(self.num_timesteps)
-
-
-class KeepStatistics(BaseCallback):
-    """Keeps the statistics of channels beside the state of the training.
-
-    Args:
-        statistics: Of the channels.
-        path: Where.
-        every: Frames between two files.
-    """
-
-    def __init__(self, statistics: ChannelStatistics, path: Path, every: int) -> None:
-        super().__init__()
-        self.statistics = statistics
-        self.path = path
-        self.every = every
-        self._kept = 0
-
-    def _on_training_start(self) -> None:
-        self._kept = self.model.num_timesteps
-
-    def _on_rollout_start(self) -> None:
-        if self.model.num_timesteps - self._kept >= self.every:
-            self.statistics.save(self.path)
-            self._kept = self.model.num_timesteps
-
-    def _on_step(self) -> bool:
-        return True
 
 
 def device_of(config: TrainConfig | ClassificationConfig) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ def train_agent(
     *,
     folder: Path | None = None,
     every: int = 5_000,
+    keep: Callable[[Path], None] | None = None,
     callbacks: Sequence[BaseCallback] = (),
     progress: bool = True,
 ) -> BaseAlgorithm:
@@ -32,6 +33,7 @@ def train_agent(
         frames: In all, earlier attempts included.
         folder: Where the state is kept, and looked for; None: not at all.
         every: Frames between two states that are kept.
+        keep: Keeps in the folder, too, what the environments need to go on from a state.
         callbacks: More of Stable-Baselines3's.
         progress: Whether a bar with the time left is shown.
 
@@ -45,7 +47,7 @@ def train_agent(
         return model
     chosen = list(callbacks)
     if folder is not None:
-        chosen.append(KeepState(folder, every))
+        chosen.append(KeepState(folder, every, keep))
     if progress:
         chosen.append(ProgressBar(frames))
     return model.learn(
@@ -62,14 +64,18 @@ class KeepState(BaseCallback):
     Args:
         folder: Where.
         every: Frames between two states.
+        keep: Called with the folder before each.
     """
 
-    def __init__(self, folder: Path, every: int) -> None:
+    def __init__(
+        self, folder: Path, every: int, keep: Callable[[Path], None] | None = None
+    ) -> None:
         super().__init__()
         if every < 1:
             raise ValueError(f"every must be at least 1 frame, got {every}")
         self.folder = folder
         self.every = every
+        self.keep = keep
         self._kept = 0
 
     def _on_training_start(self) -> None:
@@ -77,6 +83,8 @@ class KeepState(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         if self.model.num_timesteps - self._kept >= self.every:
+            if self.keep is not None:
+                self.keep(self.folder)
             write_state(self.model, self.folder)
             self._kept = self.model.num_timesteps
 

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from mmrl.methods.method import MethodConfig
 from mmrl.methods.supervised import Supervised, SupervisedConfig
 from mmrl.modality import Batch, Modality, mark_missing
+from mmrl.nn.dropout import dropout
 from mmrl.nn.flows import ParallelGlow
+from mmrl.nn.packing import Packing
 from mmrl.nn.refiner import ParallelRefiner
 from mmrl.nn.subsets import hide
 from mmrl.nn.tokens import common_steps, sequence_encoder
@@ -197,18 +199,32 @@ class DiCMoR(Supervised):
         x = x * available.T[:, :, None, None]
         return x.detach() if self.pretrained and self.config.pretrain_steps else x
 
-    def densities(
-        self, x: Float[Tensor, "modalities batch width steps"], classes: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "modalities batch"]:
-        """Negative log-likelihood of features given the class, in bits per dimension."""
-        count, batch, width, steps = x.shape
+    def latents(
+        self, x: Float[Tensor, "modalities batch width steps"]
+    ) -> tuple[Float[Tensor, "modalities batch width steps"], Float[Tensor, "modalities batch"]]:
+        """What each modality's flow makes of its features, and the logarithm of its determinant."""
         z, log_det = self.flows(_flat(x))
-        z = _unflat(z, batch)
+        batch, steps = x.shape[1], x.shape[3]
+        return _unflat(z, batch), log_det.unflatten(1, (batch, steps)).sum(dim=2)
+
+    def densities(
+        self,
+        z: Float[Tensor, "modalities batch width steps"],
+        log_det: Float[Tensor, "modalities batch"],
+        classes: Int[Tensor, " batch"],
+    ) -> Float[Tensor, "modalities batch"]:
+        """Negative log-likelihood of features given the class, in bits per dimension.
+
+        Args:
+            z: Their `latents`.
+            log_det: Returned with these.
+            classes: Of the samples.
+        """
         mean = self.prior_mean[:, classes, :, None]
         log_std = self.prior_log_std[:, classes, :, None]
         normal = -0.5 * (((z - mean) * (-log_std).exp()).square() + math.log(2 * math.pi)) - log_std
-        total: Tensor = normal.sum(dim=(2, 3)) + log_det.view(count, batch, steps).sum(dim=2)
-        return -total / (math.log(2) * width * steps)
+        total: Tensor = normal.sum(dim=(2, 3)) + log_det
+        return -total / (math.log(2) * z.shape[2] * z.shape[3])
 
     def infer_classes(
         self, z: Float[Tensor, "modalities batch width steps"], available: Tensor
@@ -230,32 +246,57 @@ class DiCMoR(Supervised):
 
     @torch.no_grad()
     def transfer(
-        self, x: Float[Tensor, "modalities batch width steps"], available: Tensor
+        self,
+        x: Float[Tensor, "modalities batch width steps"],
+        available: Tensor,
+        wanted: Tensor | None = None,
+        z: Tensor | None = None,
     ) -> Float[Tensor, "modalities sources batch width steps"]:
         """Every modality's features as made from each other one, zeros where that is missing.
 
         No gradient: flows learn their densities, not to please what comes after them.
+
+        Args:
+            x: Features.
+            available: Mask (batch, modalities) of what may be a source.
+            wanted: Mask (batch, modalities) of what is to be made; None: everything.
+            z: Latents of the features, where they are known already.
         """
         count, batch = x.shape[:2]
-        z = _unflat(self.flows(_flat(x))[0], batch)
+        z = _unflat(self.flows(_flat(x))[0], batch) if z is None else z.detach()
         others = torch.tensor([[j for j in range(count) if j != i] for i in range(count)])
-        moved = z[others]
+        needed = available.T[others]
+        if wanted is not None:
+            needed = needed & wanted.T[:, None]
+        made = z.new_zeros(count, count - 1, batch, *z.shape[2:])
+        if not bool(needed.any()):
+            return made
+        packing = Packing(needed.flatten(1))
+        moved = packing.pack(z[others].flatten(1, 2))
         if self.config.condition == "flow":
             probability = self.infer_classes(z, available)
             scale = (self.prior_log_std[:, None] - self.prior_log_std[others]).exp()
             shift = self.prior_mean[:, None] - scale * self.prior_mean[others]
-            by_class = probability @ torch.cat([scale, shift], dim=3)
-            scale, shift = by_class[..., None].chunk(2, dim=3)
+            by_class = (probability @ torch.cat([scale, shift], dim=3)).flatten(1, 2)
+            scale, shift = packing.pack(by_class)[..., None].chunk(2, dim=2)
             moved = scale * moved + shift
-        made = self.flows.inverse(_flat(moved.flatten(1, 2)))
-        made = _unflat(made, (count - 1) * batch).view_as(moved)
-        return made * available.T[others][..., None, None]
+        back = self.flows.inverse(_flat(moved), packing.chosen_groups)
+        return packing.unpack(_unflat(back, moved.shape[1]), made.flatten(1, 2)).view_as(made)
 
     def recover(
-        self, x: Float[Tensor, "modalities batch width steps"], available: Tensor
+        self,
+        x: Float[Tensor, "modalities batch width steps"],
+        available: Tensor,
+        z: Tensor | None = None,
     ) -> Float[Tensor, "modalities batch width steps"]:
-        """Guessed and refined features of every modality from the available others."""
-        made = self.transfer(x, available)
+        """The features, those of missing modalities guessed from the available others and refined.
+
+        Args:
+            x: Features.
+            available: Mask (batch, modalities), not true everywhere.
+            z: Latents of the features, where they are known already.
+        """
+        made = self.transfer(x, available, ~available, z)
         guess = made.sum(dim=1)
         count, batch = x.shape[:2]
         if count > 2:
@@ -263,13 +304,16 @@ class DiCMoR(Supervised):
             joined = self.combine(side_by_side).view(batch, count, *x.shape[2:]).transpose(0, 1)
             sources = available.sum(dim=1) - available.T.long()
             guess = torch.where((sources > 1)[:, :, None, None], joined, guess)
-        refined: Tensor = self.refiner(guess)
-        return refined
+        missing = Packing(~available.T)
+        refined = missing.pack(guess)
+        if self.config.refiner_blocks:
+            refined = self.refiner(refined, missing.chosen_groups)
+        return missing.unpack(refined, x)
 
     def _fuse(self, x: Float[Tensor, "modalities batch width steps"]) -> Tensor:
         h = self.fusion([one.transpose(1, 2) for one in x.unbind()])
-        dropout = self.config.output_dropout
-        y = F.dropout(F.relu(self.residual1(h)), dropout, self.training)
+        rate = self.config.output_dropout
+        y = dropout(F.relu(self.residual1(h)), rate, self.training)
         latent: Tensor = self.to_latent(h + self.residual2(y))
         return latent
 
@@ -278,7 +322,7 @@ class DiCMoR(Supervised):
     ) -> Float[Tensor, "batch latent"]:
         x = self.features(inputs, available)
         if self.pretrained and not bool(available.all()):
-            x = torch.where(available.T[:, :, None, None], x, self.recover(x, available))
+            x = self.recover(x, available)
         return self._fuse(x)
 
     def _predict(
@@ -322,19 +366,19 @@ class DiCMoR(Supervised):
         if self.training:
             kept = hide(available, self.config.hide_rate)
             self.flows.initialize(_flat(x), known.T.repeat_interleave(self.steps, dim=1))
-        terms = {"density": self._density(x.detach(), known, y)}
+        z, log_det = self.latents(x.detach())
+        terms = {"density": self._density(z, log_det, known, y)}
         if not bool(kept.all()):
-            keep = kept.T[:, :, None, None]
-            recovered = self.recover(x * keep, kept)
-            error = (recovered - x.detach()).square().mean(dim=(2, 3))
+            truth = x.detach()
+            x = self.recover(x, kept, z)
+            error = (x - truth).square().mean(dim=(2, 3))
             weight = self.config.reconstruction_weight
             terms["reconstruction"] = weight * _mean_over_hidden(error, known & ~kept)
-            x = torch.where(keep, x, recovered)
         return {"task": self.task_loss(self.out(self._fuse(x)), y), **terms}
 
-    def _density(self, x: Tensor, known: Tensor, y: Tensor) -> Float[Tensor, ""]:
+    def _density(self, z: Tensor, log_det: Tensor, known: Tensor, y: Tensor) -> Float[Tensor, ""]:
         """Mean bits per dimension of each modality over the samples that have it, added up."""
-        bits = self.densities(x, self.classes(y))
+        bits = self.densities(z, log_det, self.classes(y))
         mean = (bits * known.T).sum(dim=1) / known.sum(dim=0).clamp(min=1)
         if self.config.floor_density:
             mean = mean.clamp(min=0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 MIN_STD = 1e-3
@@ -81,11 +81,18 @@ class ParallelGlow(nn.Module):
         return x, log_det
 
     def inverse(
-        self, z: Float[Tensor, "groups channels positions"]
-    ) -> Float[Tensor, "groups channels positions"]:
-        """What `forward` maps to the given latents."""
-        networks = self._networks()
-        affine = self._affine()
+        self,
+        z: Float[Tensor, "chosen channels positions"],
+        groups: Int[Tensor, " chosen"] | None = None,
+    ) -> Float[Tensor, "chosen channels positions"]:
+        """What `forward` maps to the given latents.
+
+        Args:
+            z: By group.
+            groups: Whose latents they are; None: all groups', in order.
+        """
+        networks = self._networks(groups)
+        affine = self._affine(groups)
         back = None if affine is None else torch.linalg.inv(torch.stack(affine[0])).unbind()
         for step in reversed(range(self.steps)):
             z = _uncouple(z, [part[step] for part in networks])
@@ -122,27 +129,30 @@ class ParallelGlow(nn.Module):
             x, _ = _couple(x, [part[step] for part in self._networks()])
         self.initialized |= fresh
 
-    def _affine(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
+    def _affine(
+        self, groups: Tensor | None = None
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
         """Normalisation and 1x1 convolution of every step as one matrix and one offset."""
         if not self.mixing:
             return None
         matrix = self.rotation * self.log_scale.exp().transpose(1, 2)
         offset = torch.bmm(matrix, self.shift)
-        return self._by_step(matrix).unbind(), self._by_step(offset).unbind()
+        return self._by_step(matrix, groups).unbind(), self._by_step(offset, groups).unbind()
 
     def _constant_log_det(self) -> Float[Tensor, " groups"]:
         log_det: Tensor = torch.linalg.slogdet(self.rotation).logabsdet
         return self._by_step(self.log_scale.sum(dim=(1, 2)) + log_det).sum(dim=0)
 
-    def _by_step(self, x: Tensor) -> Tensor:
-        """Steps and groups as two axes."""
-        return x.view(self.steps, self.groups, *x.shape[1:])
+    def _by_step(self, x: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Steps and groups, all or some, as two axes."""
+        by_step = x.view(self.steps, self.groups, *x.shape[1:])
+        return by_step if groups is None else by_step.index_select(1, groups)
 
-    def _networks(self) -> tuple[tuple[Tensor, ...], ...]:
+    def _networks(self, groups: Tensor | None = None) -> tuple[tuple[Tensor, ...], ...]:
         gain = (3.0 * self.log_scale3).exp()
         last = (self.weight3 * gain, self.bias3 * gain)
         parts = (self.weight1, self.bias1, self.weight2, self.bias2, *last)
-        return tuple(self._by_step(part).unbind() for part in parts)
+        return tuple(self._by_step(part, groups).unbind() for part in parts)
 
 
 def _parameters(x_a: Tensor, network: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 MIN_HIDDEN = 4
 """Of the attention, in narrow networks: fewer rectified units may all be dead."""
+KERNEL = 3
 
 
 class ParallelRefiner(nn.Module):
@@ -27,38 +30,70 @@ class ParallelRefiner(nn.Module):
 
     def __init__(self, groups: int, channels: int, blocks: int = 20, reduction: int = 16) -> None:
         super().__init__()
-        wide = 2 * channels
-        self.groups = groups
-        self.widen = nn.Conv1d(groups * channels, groups * wide, 1, groups=groups)
-        self.blocks = nn.ModuleList(_Block(groups, wide, reduction) for _ in range(blocks))
-        self.smooth = nn.Conv1d(groups * wide, groups * wide, 3, padding=1, groups=groups)
-        self.narrow = nn.Conv1d(groups * wide, groups * channels, 1, groups=groups)
+        wide, narrow = 2 * channels, max(MIN_HIDDEN, 2 * channels // reduction)
+        # The weights of all blocks in one: those of some networks are taken out at once.
+        self.widen = _Maps(1, groups, channels, wide)
+        self.conv1 = _Maps(blocks, groups, KERNEL * wide, wide)
+        self.conv2 = _Maps(blocks, groups, KERNEL * wide, wide)
+        self.squeeze = _Maps(blocks, groups, wide, narrow)
+        self.excite = _Maps(blocks, groups, narrow, wide)
+        self.smooth = _Maps(1, groups, KERNEL * wide, wide)
+        self.narrow = _Maps(1, groups, wide, channels)
 
     def forward(
-        self, x: Float[Tensor, "groups batch channels steps"]
-    ) -> Float[Tensor, "groups batch channels steps"]:
-        """Refined sequences."""
-        groups, batch, channels, steps = x.shape
-        start = self.widen(x.transpose(0, 1).reshape(batch, groups * channels, steps))
+        self,
+        x: Float[Tensor, "chosen batch channels steps"],
+        groups: Int[Tensor, " chosen"] | None = None,
+    ) -> Float[Tensor, "chosen batch channels steps"]:
+        """Refined sequences.
+
+        Args:
+            x: By group.
+            groups: Which networks refine them; None: all, in order.
+        """
+        chosen, batch, channels, steps = x.shape
+        (widen,), (smooth,), (narrow,) = (
+            maps.of(groups) for maps in (self.widen, self.smooth, self.narrow)
+        )
+        start = _apply(widen, x.transpose(1, 2).flatten(2))
         y = start
-        for block in self.blocks:
-            y = block(y)
-        refined: Tensor = self.narrow(self.smooth(y) + start)
-        return refined.view(batch, groups, channels, steps).transpose(0, 1)
+        blocks = [m.of(groups) for m in (self.conv1, self.conv2, self.squeeze, self.excite)]
+        for conv1, conv2, squeeze, excite in zip(*blocks, strict=True):
+            z = _apply(conv1, _neighbours(y, steps)).relu_()
+            z = _apply(conv2, _neighbours(z, steps)).unflatten(2, (batch, steps))
+            attention = _apply(excite, _apply(squeeze, z.mean(dim=3)).relu_()).sigmoid()
+            y = torch.addcmul(y, z.flatten(2), attention.repeat_interleave(steps, dim=2))
+        refined = _apply(narrow, _apply(smooth, _neighbours(y, steps)) + start)
+        return refined.view(chosen, channels, batch, steps).transpose(1, 2)
 
 
-class _Block(nn.Module):
-    """Two convolutions, whose result is weighted by channel and added."""
+class _Maps(nn.Module):
+    """Affine maps by block and group, started as torch starts a convolution."""
 
-    def __init__(self, groups: int, channels: int, reduction: int) -> None:
+    def __init__(self, blocks: int, groups: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        wide, narrow = groups * channels, groups * max(MIN_HIDDEN, channels // reduction)
-        self.conv1 = nn.Conv1d(wide, wide, 3, padding=1, groups=groups)
-        self.conv2 = nn.Conv1d(wide, wide, 3, padding=1, groups=groups)
-        self.squeeze = nn.Conv1d(wide, narrow, 1, groups=groups)
-        self.excite = nn.Conv1d(narrow, wide, 1, groups=groups)
+        bound = 1.0 / math.sqrt(inputs)
+        shape = (blocks, groups, outputs)
+        self.weight = nn.Parameter(
+            torch.empty(*shape, inputs).uniform_(-bound, bound).flatten(0, 1)
+        )
+        self.bias = nn.Parameter(torch.empty(*shape, 1).uniform_(-bound, bound).flatten(0, 1))
+        self.blocks = blocks
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv2(F.relu(self.conv1(x)))
-        attention = self.excite(F.relu(self.squeeze(y.mean(dim=2, keepdim=True))))
-        return torch.addcmul(x, y, attention.sigmoid())
+    def of(self, groups: Tensor | None) -> list[tuple[Tensor, Tensor]]:
+        """Weight and bias of every block, of some groups."""
+        parts = [p.unflatten(0, (self.blocks, -1)) for p in (self.weight, self.bias)]
+        if groups is not None:
+            parts = [p.index_select(1, groups) for p in parts]
+        return list(zip(*(p.unbind() for p in parts), strict=True))
+
+
+def _apply(map_: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
+    weight, bias = map_
+    return torch.baddbmm(bias, weight, x)
+
+
+def _neighbours(x: Float[Tensor, "groups channels positions"], steps: int) -> Tensor:
+    """Each position with the one before and the one after, zeros beyond a sequence's ends."""
+    padded = F.pad(x.unflatten(2, (-1, steps)), (1, 1))
+    return torch.cat([padded[..., i : i + steps] for i in range(KERNEL)], dim=1).flatten(2)

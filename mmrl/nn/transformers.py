@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mmrl.nn.dropout import dropout, dropout_mask
+
 T = TypeVar("T")
 
 
@@ -72,11 +74,11 @@ class ParallelLayer(nn.Module):
             keep: Probability with which attention weights survive, (groups, 1, 1); None: all do.
         """
         y = self._attend(self.norm1(x), None if keys is None else self.norm1(keys), mask, keep)
-        x = x + F.dropout(y, self.residual_dropout, self.training)
+        x = x + dropout(y, self.residual_dropout, self.training)
         shape = x.shape
         h = F.relu(self.widen(self.norm2(x).flatten(1, 2)))
-        h = self.narrow(F.dropout(h, self.relu_dropout, self.training)).view(shape)
-        return x + F.dropout(h, self.residual_dropout, self.training)
+        h = self.narrow(dropout(h, self.relu_dropout, self.training)).view(shape)
+        return x + dropout(h, self.residual_dropout, self.training)
 
     def _attend(self, x: Tensor, keys: Tensor | None, mask: Tensor, keep: Tensor | None) -> Tensor:
         width = x.shape[-1]
@@ -92,7 +94,7 @@ class ParallelLayer(nn.Module):
         weights = torch.baddbmm(mask, q, k.transpose(1, 2)).softmax(dim=2)
         if keep is not None:
             each = keep.repeat_interleave(len(weights) // len(keep), dim=0)
-            weights = weights * (torch.rand_like(weights) < each) / each
+            weights = weights * dropout_mask(weights.shape, 1.0 - each, weights)
         y = torch.bmm(weights, v).view(len(x), -1, self.heads, x.shape[2], width // self.heads)
         attended: Tensor = self.out(y.transpose(2, 3).flatten(3).flatten(1, 2))
         return attended.view(x.shape)
@@ -171,7 +173,7 @@ class ParallelTransformer(nn.Module):
     def _embed(self, x: Tensor) -> Tensor:
         width = x.shape[-1]
         embedded = math.sqrt(width) * x + positions(x.shape[2], width, x)
-        return F.dropout(embedded, self.embedding_dropout, self.training)
+        return dropout(embedded, self.embedding_dropout, self.training)
 
 
 def causal_mask(steps: int, key_steps: int, like: Tensor) -> Float[Tensor, "steps key_steps"]:

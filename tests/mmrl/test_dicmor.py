@@ -43,7 +43,7 @@ def test_density_is_that_of_the_flow_under_the_class_prior(condition: str) -> No
     model = dicmor(condition=condition)
     x = torch.randn(3, 2, 4, 4).double()
     y = torch.tensor([2, 0])
-    bits = model.densities(x, model.classes(y))
+    bits = model.densities(*model.latents(x), model.classes(y))
     means, stds = model.prior_mean.detach().numpy(), model.prior_log_std.detach().numpy()
     for m in range(3):
         for n in range(2):
@@ -116,7 +116,7 @@ def test_a_trained_flow_moves_one_distribution_onto_the_other() -> None:
         if step == 0:
             flat = x.transpose(1, 2).flatten(2)
             model.flows.initialize(flat, torch.ones(3, flat.shape[2]).bool())
-        loss = model.densities(x, torch.zeros(32, dtype=torch.long)).mean()
+        loss = model.densities(*model.latents(x), torch.zeros(32, dtype=torch.long)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

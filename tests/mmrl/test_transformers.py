@@ -134,6 +134,34 @@ def test_refiners_of_groups_do_not_mix() -> None:
     assert not torch.allclose(refiner(changed)[1], y[1])
 
 
+def test_some_refiners_alone_are_those_of_all() -> None:
+    torch.manual_seed(0)
+    refiner = ParallelRefiner(3, 4, blocks=2, reduction=4)
+    x = torch.randn(3, 2, 4, 5)
+    chosen = torch.tensor([0, 2])
+    torch.testing.assert_close(refiner(x[chosen], chosen), refiner(x)[chosen])
+
+
+def test_refiner_is_the_network_of_the_paper() -> None:
+    torch.manual_seed(0)
+    refiner = ParallelRefiner(1, 4, blocks=1, reduction=4)
+    w = {name: p.detach()[0] for name, p in refiner.named_parameters()}
+
+    def convolve(name: str, x: torch.Tensor) -> torch.Tensor:
+        out, inputs = w[f"{name}.weight"].shape
+        kernel = w[f"{name}.weight"].view(out, inputs // x.shape[1], x.shape[1]).transpose(1, 2)
+        bias = w[f"{name}.bias"].squeeze(1)
+        return F.conv1d(x, kernel, bias, padding=kernel.shape[2] // 2)
+
+    x = torch.randn(2, 4, 5)
+    start = convolve("widen", x)
+    y = convolve("conv2", convolve("conv1", start).relu())
+    attention = convolve("excite", convolve("squeeze", y.mean(dim=2, keepdim=True)).relu())
+    y = start + y * attention.sigmoid()
+    expected = convolve("narrow", convolve("smooth", y) + start)
+    torch.testing.assert_close(refiner(x[None])[0], expected)
+
+
 def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="width 5 must be a multiple of heads 2"):
         ParallelTransformer(1, 5, 2, 1)

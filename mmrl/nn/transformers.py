@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mmrl.nn.attention import attention
 from mmrl.nn.dropout import dropout, dropout_mask
 
 T = TypeVar("T")
@@ -29,10 +30,6 @@ class ParallelLinear(nn.Module):
         """Maps the rows of each group."""
         return torch.baddbmm(self.bias, x, self.weight)
 
-    def part(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Some of the outputs."""
-        return torch.baddbmm(self.bias[..., start:stop], x, self.weight[..., start:stop])
-
 
 class ParallelNorm(nn.Module):
     """Layer normalisation with weights of its own for each group."""
@@ -44,7 +41,11 @@ class ParallelNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "groups batch steps width"]) -> Tensor:
         """Normalises over the last axis."""
-        return torch.addcmul(self.bias, F.layer_norm(x, x.shape[-1:]), self.weight)
+        return self.scale(F.layer_norm(x, x.shape[-1:]))
+
+    def scale(self, x: Float[Tensor, "groups batch steps width"]) -> Tensor:
+        """Weighs what is normalised already."""
+        return torch.addcmul(self.bias, x, self.weight)
 
 
 class ParallelLayer(nn.Module):
@@ -64,47 +65,65 @@ class ParallelLayer(nn.Module):
         self.norm1 = ParallelNorm(groups, width)
         self.norm2 = ParallelNorm(groups, width)
 
-    def forward(self, x: Tensor, keys: Tensor | None, mask: Tensor, keep: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        keys: Tensor | None,
+        mask: Tensor,
+        rate: float | Tensor = 0.0,
+        last_only: bool = False,
+    ) -> Tensor:
         """One layer.
 
         Args:
             x: Queries (groups, batch, steps, width).
-            keys: The same of what is attended to; None: the queries themselves.
+            keys: The same of what is attended to, normalised but for the layer's own weights;
+                None: the queries themselves.
             mask: Added to the attention's logits (steps, key steps).
-            keep: Probability with which attention weights survive, (groups, 1, 1); None: all do.
+            rate: Of the attention's dropout, one or (groups, 1, 1).
+            last_only: Whether only the last step's result is wanted.
         """
-        y = self._attend(self.norm1(x), None if keys is None else self.norm1(keys), mask, keep)
+        queries = self.norm1(x)
+        seen = queries if keys is None else self.norm1.scale(keys)
+        if last_only:
+            x, queries, mask = x[:, :, -1:], queries[:, :, -1:], mask[-1:]
+        y = self._attend(queries, seen, mask, rate)
         x = x + dropout(y, self.residual_dropout, self.training)
-        shape = x.shape
         h = F.relu(self.widen(self.norm2(x).flatten(1, 2)))
-        h = self.narrow(dropout(h, self.relu_dropout, self.training)).view(shape)
+        h = self.narrow(dropout(h, self.relu_dropout, self.training)).view(x.shape)
         return x + dropout(h, self.residual_dropout, self.training)
 
-    def _attend(self, x: Tensor, keys: Tensor | None, mask: Tensor, keep: Tensor | None) -> Tensor:
-        width = x.shape[-1]
-        if keys is None:
+    def _attend(self, x: Tensor, keys: Tensor, mask: Tensor, rate: float | Tensor) -> Tensor:
+        groups, batch, steps, width = x.shape
+        each = width // self.heads
+        if x is keys:
             q, k, v = self.project(x.flatten(1, 2)).chunk(3, dim=2)
-            steps = x.shape[2]
         else:
-            q = self.project.part(x.flatten(1, 2), 0, width)
-            k, v = self.project.part(keys.flatten(1, 2), width, 3 * width).chunk(2, dim=2)
-            steps = keys.shape[2]
-        q = self._split(q * (width // self.heads) ** -0.5, x.shape[2])
-        k, v = self._split(k, steps), self._split(v, steps)
-        weights = torch.baddbmm(mask, q, k.transpose(1, 2)).softmax(dim=2)
-        if keep is not None:
-            each = keep.repeat_interleave(len(weights) // len(keep), dim=0)
-            weights = weights * dropout_mask(weights.shape, 1.0 - each, weights)
-        y = torch.bmm(weights, v).view(len(x), -1, self.heads, x.shape[2], width // self.heads)
-        attended: Tensor = self.out(y.transpose(2, 3).flatten(3).flatten(1, 2))
+            sizes = [width, 2 * width]
+            (to_q, to_kv), (for_q, for_kv) = (
+                p.split(sizes, dim=2) for p in (self.project.weight, self.project.bias)
+            )
+            q = torch.baddbmm(for_q, x.flatten(1, 2), to_q)
+            k, v = torch.baddbmm(for_kv, keys.flatten(1, 2), to_kv).chunk(2, dim=2)
+        q = self._split(q * each**-0.5, steps)
+        k, v = (self._split(one, keys.shape[2]) for one in (k, v))
+        drop = self._drop(torch.Size([len(q), steps, keys.shape[2]]), groups, rate, q)
+        y = attention(q, k, v, mask, drop).view(groups, batch, self.heads, each, steps)
+        attended: Tensor = self.out(y.permute(0, 1, 4, 2, 3).flatten(3).flatten(1, 2))
         return attended.view(x.shape)
 
+    def _drop(
+        self, shape: torch.Size, groups: int, rate: float | Tensor, like: Tensor
+    ) -> Tensor | None:
+        if not isinstance(rate, Tensor):
+            return dropout_mask(shape, rate, like) if rate else None
+        return dropout_mask(shape, rate.repeat_interleave(shape[0] // groups, dim=0), like)
+
     def _split(self, x: Tensor, steps: int) -> Tensor:
-        """From (groups, batch x steps, width) to (groups x batch x heads, steps, head width)."""
+        """From (groups, batch x steps, width) to (groups x batch x heads, head width, steps)."""
         groups, _, width = x.shape
-        return (
-            x.view(groups, -1, steps, self.heads, width // self.heads).transpose(2, 3).flatten(0, 2)
-        )
+        by_head = x.view(groups, -1, steps, self.heads, width // self.heads)
+        return by_head.permute(0, 1, 3, 4, 2).flatten(0, 2)
 
 
 class ParallelTransformer(nn.Module):
@@ -146,7 +165,8 @@ class ParallelTransformer(nn.Module):
         if len(rates) != groups:
             raise ValueError(f"{groups} groups got {len(rates)} rates of attention dropout")
         self.drops_attention = any(rates)
-        self.register_buffer("keep", 1.0 - torch.tensor(rates).view(-1, 1, 1), persistent=False)
+        self.rate = rates[0] if len(set(rates)) == 1 else None
+        self.register_buffer("rates", torch.tensor(rates).view(-1, 1, 1), persistent=False)
         self.embedding_dropout = embedding_dropout
         self.layers = nn.ModuleList(
             ParallelLayer(groups, width, heads, relu_dropout, residual_dropout)
@@ -158,17 +178,30 @@ class ParallelTransformer(nn.Module):
         self,
         x: Float[Tensor, "groups batch steps width"],
         keys: Float[Tensor, "groups batch key_steps width"] | None = None,
-    ) -> Float[Tensor, "groups batch steps width"]:
-        """Encodes sequences, attending to themselves or to `keys`."""
+        last_only: bool = False,
+    ) -> Float[Tensor, "groups batch result_steps width"]:
+        """Encodes sequences, attending to themselves or to `keys`.
+
+        Args:
+            x: By group.
+            keys: What they attend to.
+            last_only: Whether the result has only the last step.
+        """
         x = self._embed(x)
-        keys = None if keys is None else self._embed(keys)
-        steps = x.shape[2] if keys is None else keys.shape[2]
-        mask = causal_mask(x.shape[2], steps, x)
-        keep = self.get_buffer("keep") if self.training and self.drops_attention else None
-        for layer in self.layers:
-            x = layer(x, keys, mask, keep)
-        encoded: Tensor = self.norm(x)
+        if keys is not None:
+            # The same for all layers, but for the weights of each one's normalisation.
+            keys = F.layer_norm(self._embed(keys), keys.shape[-1:])
+        mask = causal_mask(x.shape[2], (x if keys is None else keys).shape[2], x)
+        rate = self._rate()
+        for layer in self.layers[:-1]:
+            x = layer(x, keys, mask, rate)
+        encoded: Tensor = self.norm(self.layers[-1](x, keys, mask, rate, last_only))
         return encoded
+
+    def _rate(self) -> float | Tensor:
+        if not self.training or not self.drops_attention:
+            return 0.0
+        return self.get_buffer("rates") if self.rate is None else self.rate
 
     def _embed(self, x: Tensor) -> Tensor:
         width = x.shape[-1]
@@ -260,7 +293,8 @@ class MultimodalTransformer(nn.Module):
             joined = [
                 torch.cat([attended[i, j] for j in range(count) if j != i], dim=2) for i in members
             ]
-            last.update(zip(members, encoder(torch.stack(joined))[:, :, -1].unbind(), strict=True))
+            encoded = encoder(torch.stack(joined), last_only=True)
+            last.update(zip(members, encoded[:, :, 0].unbind(), strict=True))
         return torch.cat([last[i] for i in range(count)], dim=1)
 
 

@@ -67,6 +67,22 @@ def test_each_group_is_a_plain_encoder(key_steps: int | None) -> None:
         torch.testing.assert_close(y[group], expected)
 
 
+@pytest.mark.parametrize("key_steps", [None, 3])
+def test_the_last_step_alone_is_that_of_all(key_steps: int | None) -> None:
+    model = encoder()
+    x = torch.randn(2, 4, 5, 6).double()
+    keys = None if key_steps is None else torch.randn(2, 4, key_steps, 6).double()
+    gradients = []
+    results = []
+    for last_only in (False, True):
+        y = model(x, keys, last_only)[:, :, -1:]
+        results.append(y)
+        gradients.append(torch.autograd.grad(y.square().sum(), list(model.parameters())))
+    assert results[1].shape == (2, 4, 1, 6)
+    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*gradients)
+
+
 def test_steps_do_not_see_their_future() -> None:
     model = encoder()
     x = torch.randn(2, 1, 5, 6).double()
@@ -99,9 +115,10 @@ def test_dropped_attention_keeps_its_expectation() -> None:
     assert isinstance(layer, ParallelLayer)
     x = torch.randn(1, 1, 3, 4)
     mask = causal_mask(3, 3, x)
-    many = layer._attend(x.expand(1, 20_000, 3, 4), None, mask, model.get_buffer("keep"))
+    repeated = x.expand(1, 20_000, 3, 4)
+    many = layer._attend(repeated, repeated, mask, model.get_buffer("rates"))
     torch.testing.assert_close(
-        many.mean(dim=1), layer._attend(x, None, mask, None)[0], atol=0.02, rtol=0
+        many.mean(dim=1), layer._attend(x, x, mask, 0.0)[0], atol=0.02, rtol=0
     )
 
 

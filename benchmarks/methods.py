@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mmrl.methods.dicmor import DiCMoR, DiCMoRConfig
+from mmrl.methods.gmc import GMC, GMCConfig
 from mmrl.methods.smil import SMIL
 from mmrl.methods.smil_config import SMILConfig
 from mmrl.modality import Modality
@@ -307,9 +308,96 @@ def dicmor(available: tuple[int, ...]) -> tuple[Step, Step]:
     return lambda: ours.update(batch), plain_step
 
 
+class PlainGMC(nn.Module):
+    """GMC on MHD: four modalities, with trunks of its own for each and for all of them jointly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (6272, 2048, 512, 10)
+        self.trunks = nn.ModuleList(nn.ModuleList(self._trunks()) for _ in range(2))
+        self.alone = nn.ModuleList(nn.Linear(width, 64) for width in widths)
+        self.joint = nn.Linear(sum(widths), 64)
+        self.head = nn.Sequential(
+            nn.Linear(64, 512), nn.SiLU(), nn.Linear(512, 512), nn.SiLU(), nn.Linear(512, 64)
+        )
+
+    def _trunks(self) -> list[nn.Module]:
+        image = nn.Sequential(
+            nn.Conv2d(1, 64, 4, 2, 1, bias=False),
+            nn.SiLU(),
+            nn.Conv2d(64, 128, 4, 2, 1, bias=False),
+            nn.SiLU(),
+            nn.Flatten(),
+        )
+        layers: list[nn.Module] = []
+        shapes: tuple[tuple[int, int, dict[str, tuple[int, int]]], ...] = (
+            (1, 128, {"kernel_size": (1, 128)}),
+            (128, 128, {"kernel_size": (4, 1), "stride": (2, 1), "padding": (1, 0)}),
+            (128, 256, {"kernel_size": (4, 1), "stride": (2, 1), "padding": (1, 0)}),
+        )
+        for depth, width, shape in shapes:
+            layers.append(nn.Conv2d(depth, width, bias=False, **shape))  # type: ignore[arg-type]
+            layers += [nn.BatchNorm2d(width), nn.ReLU()]
+        trajectory = nn.Sequential(nn.Linear(200, 512), nn.SiLU(), nn.Linear(512, 512), nn.SiLU())
+        return [image, nn.Sequential(*layers, nn.Flatten()), trajectory, nn.Identity()]
+
+    def forward(self, values: list[Tensor]) -> Tensor:
+        """The loss."""
+        alone, jointly = (
+            [trunk(x) for trunk, x in zip(trunks, values, strict=True)]  # type: ignore[call-overload]
+            for trunks in self.trunks
+        )
+        common = [self.joint(torch.cat(jointly, dim=1))]
+        common += [layer(x) for layer, x in zip(self.alone, alone, strict=True)]
+        joint, *z = (F.normalize(self.head(c), dim=1) for c in common)
+        loss, rows = torch.zeros(()), torch.arange(128)
+        for one in z:
+            vectors = torch.cat([joint, one])
+            logits = vectors @ vectors.T / 0.1
+            logits = logits.masked_fill(torch.eye(128, dtype=torch.bool), -torch.inf)
+            loss = loss + F.cross_entropy(logits, (rows + 64) % 128)
+        return loss
+
+
+def gmc() -> tuple[Step, Step]:
+    """A step on MHD's four modalities, batch 64."""
+    modalities = [
+        Modality("image", (1, 28, 28), "image"),
+        Modality("sound", (1, 32, 128), "sound"),
+        Modality("trajectory", (200,), "vector"),
+        Modality("label", (10,), "label"),
+    ]
+    data = made_data(modalities, outputs=10, samples=64)
+    config = GMCConfig(
+        latent_dim=64,
+        common_dim=64,
+        head=(512, 512),
+        temperature=0.1,
+        trunks={"image": {"channels": (64, 128)}},
+    )
+    ours = GMC(modalities, config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batch = data.batch(np.arange(64))
+    LENT.enter_context(optimization(ours, data))
+    plain = PlainGMC()
+    for network in (ours, plain):
+        # Standardisation has no weights.
+        assert sum(p.numel() for p in network.parameters()) == 2_884_224
+    adam = torch.optim.Adam(plain.parameters(), lr=1e-3)
+    names = [m.name for m in modalities]
+
+    def plain_step() -> None:
+        adam.zero_grad()
+        values = [batch.values[name] for name in names]
+        plain([values[0] / 255.0, *values[1:]]).backward()
+        adam.step()
+
+    return lambda: ours.update(batch), plain_step
+
+
 CASES: dict[str, Callable[[], tuple[Step, Step]]] = {
     "SMIL meta step, 64 + 64 pairs of digits": lambda: smil("paper"),
     "SMIL, released variant": lambda: smil("released"),
+    "GMC, MHD, batch 64": gmc,
     "MLA, two head steps with projection, width 512": mla,
     "DiCMoR, CMU-MOSI, batch 4, three available": lambda: dicmor((0, 1, 2)),
     "DiCMoR, two available": lambda: dicmor((0, 1)),

@@ -119,12 +119,13 @@ class GMC(Method):
                 "modality is missing"
             )
         features = self.joint.features(inputs)
-        vectors = {name: self.project(self.unimodal[name](inputs[name])) for name in self.names}
-        vectors["joint"] = self.project(self.joint.join(features))
+        common = {name: self.unimodal[name](inputs[name]) for name in self.names}
+        common["joint"] = self.joint.join(features)
         if self.joint.placeholders is not None:
             subsets = random_subsets(len(batch), len(self.names), available.device)
-            vectors["subset"] = self.project(self.joint.join(features, subsets))
-        return vectors
+            common["subset"] = self.joint.join(features, subsets)
+        projected = self.project(torch.cat(list(common.values()))).chunk(len(common))
+        return dict(zip(common, projected, strict=True))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The contrastive term of every modality (and of random subsets), and their sum."""

@@ -1,10 +1,11 @@
-"""A convolution of inputs with few channels, as one product with their patches."""
+"""Convolutions as one product with the patches of their input, where that is faster."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -45,41 +46,94 @@ class _Correlation(torch.autograd.Function):
 
 
 class PatchConv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` with stride one and no padding, for the first layer of a small network.
+    """`torch.nn.Conv2d` for inputs of few channels, as the first layer of a network has them.
 
-    The result is the same, in the channels-last format. Derivatives of derivatives are cheaper:
-    torch's convolution computes, on the way back through its backward pass, gradients of its input
-    even where the input, as data, wants none.
+    The result is the same, in the channels-last format. On processors torch's convolution of one or
+    two channels is slow, and its derivatives of derivatives have gradients of the input, even where
+    that is data and wants none.
 
     Args:
-        channels: Of the input, few: each value is copied once per element of the kernel.
+        channels: Of the input; each value is copied once per element of the kernel that sees it.
         out: Channels of the output.
         kernel: Side of the kernel.
+        stride: Between its places.
+        padding: Zeros on every side.
+        bias: Whether there is one.
 
     Example:
         >>> PatchConv2d(1, 5, 3)(torch.zeros(2, 1, 8, 8)).shape
         torch.Size([2, 5, 6, 6])
     """
 
-    def __init__(self, channels: int, out: int, kernel: int) -> None:
-        super().__init__(channels, out, kernel)
-        self.side = kernel
+    def __init__(
+        self,
+        channels: int,
+        out: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(channels, out, kernel, stride, padding, bias=bias)
 
     def forward(
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch out rows columns"]:
         """Convolves."""
-        patches = x.unfold(2, self.side, 1).unfold(3, self.side, 1)
+        if x.device.type != "cpu":
+            return super().forward(x)
+        (side, _), (stride, _), (padding, _) = self.kernel_size, self.stride, _pair(self.padding)
+        patches = F.pad(x, (padding,) * 4).unfold(2, side, stride).unfold(3, side, stride)
         batch, _, rows, columns = patches.shape[:4]
         # Elements of the kernel first: whole rows of the images are copied at once.
         flat = patches.permute(1, 4, 5, 0, 2, 3).reshape(-1, batch * rows * columns)
         weight = self.weight.flatten(1)
-        device = x.device.type
-        if torch.is_autocast_enabled(device):
+        if torch.is_autocast_enabled("cpu"):
             # Functions of one's own see to the precision of their backward pass themselves.
-            lower = torch.get_autocast_dtype(device)
+            lower = torch.get_autocast_dtype("cpu")
             weight, flat = weight.to(lower), flat.to(lower)
         y: Tensor = _Product.apply(weight, flat)  # type: ignore[no-untyped-call]
         y = y.view(-1, batch, rows, columns).transpose(0, 1)
-        assert self.bias is not None
-        return y.contiguous(memory_format=torch.channels_last) + self.bias[:, None, None]
+        y = y.contiguous(memory_format=torch.channels_last)
+        return y if self.bias is None else y + self.bias[:, None, None]
+
+
+class RowConv2d(nn.Conv2d):
+    """`torch.nn.Conv2d`, without bias, whose kernel is as wide as its input: it moves down only.
+
+    The result is the same, one column in the channels-last format.
+
+    Args:
+        channels: Of the input.
+        out: Channels of the output.
+        kernel: Rows of the kernel and its width, which is the input's.
+        stride: In rows.
+        padding: Rows of zeros above and below.
+
+    Example:
+        >>> RowConv2d(1, 5, (4, 7), stride=2, padding=1)(torch.zeros(2, 1, 8, 7)).shape
+        torch.Size([2, 5, 4, 1])
+    """
+
+    def __init__(
+        self, channels: int, out: int, kernel: tuple[int, int], stride: int = 1, padding: int = 0
+    ) -> None:
+        super().__init__(channels, out, kernel, (stride, 1), (padding, 0), bias=False)
+
+    def forward(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch out rows 1"]:
+        """Convolves."""
+        if x.device.type != "cpu":
+            return super().forward(x)
+        (height, _), (stride, _), (padding, _) = self.kernel_size, self.stride, _pair(self.padding)
+        rows = F.pad(x.permute(0, 2, 3, 1).flatten(2), (0, 0, padding, padding))
+        count = (rows.shape[1] - height) // stride + 1
+        seen = [rows[:, i : i + stride * (count - 1) + 1 : stride] for i in range(height)]
+        y = F.linear(torch.cat(seen, dim=2), self.weight.permute(0, 2, 3, 1).flatten(1))
+        return y.transpose(1, 2)[..., None].to(memory_format=torch.channels_last)
+
+
+def _pair(padding: str | tuple[int, ...]) -> tuple[int, ...]:
+    assert not isinstance(padding, str)
+    return padding

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from mmrl.modality import Modality
 from mmrl.nn.digit_trunks import DigitImageTrunk, DigitSoundTrunk
+from mmrl.nn.patches import PatchConv2d, RowConv2d
 from mmrl.nn.trunk import Trunk
 
 MAX_FEATURE_SIDE = 16
 SMALL_VECTOR = 64
+FEW_CHANNELS = 4
 
 
 class ImageTrunk(Trunk):
@@ -47,7 +49,8 @@ class ImageTrunk(Trunk):
         layers: list[nn.Module] = []
         depth = sizes[0]
         for width in channels:
-            layers += [nn.Conv2d(depth, width, 4, stride=2, padding=1, bias=False), nn.SiLU()]
+            kind = PatchConv2d if depth <= FEW_CHANNELS else nn.Conv2d
+            layers += [kind(depth, width, 4, stride=2, padding=1, bias=False), nn.SiLU()]
             depth = width
         self.layers = nn.Sequential(*layers, nn.Flatten())
         shrink = 2 ** len(channels)
@@ -95,15 +98,14 @@ class SoundTrunk(Trunk):
                 f"{channels}"
             )
         first, second, third = channels
-        halve = {"kernel_size": (4, 1), "stride": (2, 1), "padding": (1, 0)}
         self.layers = nn.Sequential(
-            nn.Conv2d(shape[0], first, (1, shape[2]), bias=False),
+            RowConv2d(shape[0], first, (1, shape[2])),
             nn.BatchNorm2d(first),
             nn.ReLU(),
-            nn.Conv2d(first, second, bias=False, **halve),  # type: ignore[arg-type]
+            RowConv2d(first, second, (4, 1), stride=2, padding=1),
             nn.BatchNorm2d(second),
             nn.ReLU(),
-            nn.Conv2d(second, third, bias=False, **halve),  # type: ignore[arg-type]
+            RowConv2d(second, third, (4, 1), stride=2, padding=1),
             nn.BatchNorm2d(third),
             nn.ReLU(),
             nn.Flatten(),

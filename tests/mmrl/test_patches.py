@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmrl.nn.patches import PatchConv2d
+from mmrl.nn.patches import PatchConv2d, RowConv2d
 
 
 def pair(channels: int, out: int, kernel: int) -> tuple[PatchConv2d, nn.Conv2d]:
@@ -49,3 +49,37 @@ def test_mixed_precision_reaches_the_weights() -> None:
     assert layer.weight.grad is not None
     assert layer.weight.grad.dtype == torch.float32
     assert bool((layer.weight.grad > 0).all())
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(2, 1), (3, 0)])
+def test_strides_and_padding_are_those_of_a_convolution(stride: int, padding: int) -> None:
+    torch.manual_seed(0)
+    ours = PatchConv2d(2, 7, 4, stride, padding, bias=False)
+    x = torch.randn(3, 2, 11, 8)
+    torch.testing.assert_close(ours(x), nn.Conv2d.forward(ours, x))
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "padding"),
+    [(1, (1, 6), 1, 0), (3, (4, 6), 2, 1), (3, (4, 1), 2, 1), (2, (3, 1), 1, 1)],
+)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_rows_are_convolved_as_by_a_convolution(
+    channels: int,
+    kernel: tuple[int, int],
+    stride: int,
+    padding: int,
+    memory_format: torch.memory_format,
+) -> None:
+    torch.manual_seed(0)
+    ours = RowConv2d(channels, 5, kernel, stride, padding)
+    ours = ours.to(memory_format=memory_format)  # type: ignore[call-overload]
+    x = torch.randn(2, channels, 9, kernel[1], requires_grad=True)
+    results, grads = [], []
+    for convolve in (ours.forward, lambda x: nn.Conv2d.forward(ours, x)):
+        y = convolve(x)
+        results.append(y)
+        grads.append(torch.autograd.grad(y.square().sum(), [x, ours.weight]))
+    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*grads)
+    assert results[0].is_contiguous(memory_format=torch.channels_last)

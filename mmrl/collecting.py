@@ -17,6 +17,7 @@ from mmrl.control import (
     TRAINING_DATA,
     EpisodeRewards,
     device_of,
+    forget_replay,
     make_envs,
     stream,
 )
@@ -102,6 +103,7 @@ def train_behaviour(config: TrainConfig, scratch: Path | None, advance: Advance)
     every = max(500, agent.frames // 10)
     train_agent(model, agent.frames, folder=scratch, every=every, callbacks=watch, progress=False)
     venv.close()
+    forget_replay(model)
     model.policy.set_training_mode(False)
     return acts_on_raw(model.policy)
 

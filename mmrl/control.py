@@ -271,7 +271,18 @@ def train_policy(
         statistics.save(run / STATISTICS)
     parameters = sum(p.numel() for p in model.policy.parameters())
     cost = PolicyCost(agent.frames, watch.frames_per_second, _replay_megabytes(model), parameters)
+    forget_replay(model)
     return model, cost
+
+
+def forget_replay(model: BaseAlgorithm) -> None:
+    """Frees the replay buffer of a policy that learns no more, often most of a run's memory.
+
+    Parts of a model refer to each other: it would stay until Python happens to look for such
+    circles, beside that of the next policy of a comparison.
+    """
+    if isinstance(model, OffPolicyAlgorithm):
+        model.replay_buffer = None
 
 
 class EpisodeRewards(BaseCallback):

@@ -50,12 +50,15 @@ def train_agent(
         chosen.append(KeepState(folder, every, keep))
     if progress:
         chosen.append(ProgressBar(frames))
-    return model.learn(
+    told = CallbackList(chosen)
+    model.learn(
         frames - model.num_timesteps,
-        callback=CallbackList(chosen),
+        callback=told,
         tb_log_name="policy",
         reset_num_timesteps=model.num_timesteps == 0,
     )
+    told.locals.clear()  # callbacks would keep the replay buffer, whoever keeps one of them
+    return model
 
 
 class KeepState(BaseCallback):

@@ -21,6 +21,7 @@ from mmrl.methods.method import MethodConfig
 from mmrl.methods.supervised import Supervised, SupervisedConfig
 from mmrl.modality import Modality
 from mmrl.nn.joint import UnimodalEncoder
+from mmrl.nn.residual_head import ResidualHead
 from mmrl.nn.rows import on_rows
 from mmrl.nn.subsets import hide
 
@@ -92,9 +93,7 @@ class GMCFused(Supervised):
         )
         self.join = nn.Linear(len(self.modalities) * c.common_dim, c.common_dim)
         self.head = nn.Linear(c.common_dim, c.latent_dim)
-        self.residual1 = nn.Linear(c.latent_dim, c.latent_dim)
-        self.residual2 = nn.Linear(c.latent_dim, c.latent_dim)
-        self.out = nn.Linear(c.latent_dim, c.outputs)
+        self.decide = ResidualHead(c.latent_dim, c.outputs)
 
     def read(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
@@ -117,11 +116,6 @@ class GMCFused(Supervised):
         # A linear map of features side by side is the sum of one map for each modality.
         return F.normalize(self.head(self.join(kept.flatten(1))), dim=1)
 
-    def decide(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch outputs"]:
-        """The prediction from a representation."""
-        prediction: Tensor = self.out(z + self.residual2(F.relu(self.residual1(z))))
-        return prediction
-
     def _encode(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch latent"]:
@@ -130,7 +124,8 @@ class GMCFused(Supervised):
     def _predict(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch outputs"]:
-        return self.decide(self._encode(inputs, available))
+        prediction: Tensor = self.decide(self._encode(inputs, available))
+        return prediction
 
     def terms(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor

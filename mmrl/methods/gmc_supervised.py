@@ -20,6 +20,7 @@ from mmrl.methods.method import MethodConfig
 from mmrl.methods.supervised import Supervised, SupervisedConfig
 from mmrl.modality import Modality
 from mmrl.nn.joint import JointEncoder, UnimodalEncoder
+from mmrl.nn.residual_head import ResidualHead
 from mmrl.nn.tokens import STEPS, sequence_encoder
 from mmrl.nn.transformers import MultimodalTransformer
 
@@ -97,18 +98,11 @@ class GMCSupervised(Supervised):
             else JointEncoder(self.modalities, c.common_dim, c.trunks)
         )
         self.head = nn.Linear(c.common_dim, c.latent_dim)
-        self.residual1 = nn.Linear(c.latent_dim, c.latent_dim)
-        self.residual2 = nn.Linear(c.latent_dim, c.latent_dim)
-        self.out = nn.Linear(c.latent_dim, c.outputs)
+        self.decide = ResidualHead(c.latent_dim, c.outputs)
 
     def project(self, common: Tensor) -> Float[Tensor, "batch latent"]:
         """The shared head: unit vectors."""
         return F.normalize(self.head(common), dim=1)
-
-    def decide(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch outputs"]:
-        """The prediction from a representation."""
-        prediction: Tensor = self.out(z + self.residual2(F.relu(self.residual1(z))))
-        return prediction
 
     def _encode(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
@@ -137,7 +131,8 @@ class GMCSupervised(Supervised):
     def _predict(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch outputs"]:
-        return self.decide(self._encode(inputs, available))
+        prediction: Tensor = self.decide(self._encode(inputs, available))
+        return prediction
 
     def terms(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor
@@ -187,13 +182,10 @@ class JointTransformer(nn.Module):
             embedding_dropout=config.embedding_dropout,
         )
         fused = self.fusion.features
-        self.residual1 = nn.Linear(fused, fused)
-        self.residual2 = nn.Linear(fused, fused)
-        self.out = nn.Linear(fused, config.common_dim)
+        self.head = ResidualHead(fused, config.common_dim)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "batch out"]:
         """Joint features of complete observations."""
         sequences = [self.encoders[name](inputs[name]).transpose(1, 2) for name in self.names]
-        h = self.fusion(sequences)
-        joined: Tensor = self.out(h + self.residual2(F.relu(self.residual1(h))))
+        joined: Tensor = self.head(self.fusion(sequences))
         return joined

@@ -18,7 +18,7 @@ BLOCKS = re.findall(r"^```(\w+) ?(\S*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOT
 TINY = {
     "mmrl.train": """collect.samples=40 collect.test_samples=10 collect.policy_frames=64
         collect.n_envs=2 fit.steps=2 fit.batch_size=8 agent.frames=64 agent.n_envs=2
-        agent.arguments.n_steps=16 agent.arguments.batch_size=16 evaluate.episodes=1
+        agent.arguments.learning_starts=16 agent.arguments.batch_size=16 evaluate.episodes=1
         evaluate.n_envs=1 evaluate.rates=[] evaluate.video=false env.kwargs.max_episode_steps=10
         """,
     "mmrl.evaluate": "episodes=1 n_envs=1 rates=[] video=false",

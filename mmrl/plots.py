@@ -22,8 +22,8 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 PANELS_IN_A_ROW = 4
 SUBSETS_WIDTH, LETTER_WIDTH = 4.0, 0.085
 """Inches of the panel of subsets, and of a letter of its labels on average."""
-TILTED_HEIGHT = 0.6
-"""Inches that labels take more where they are tilted."""
+LINE_HEIGHT, AROUND = 0.3, 1.5
+"""Inches of a subset in a list of subsets, and of what stands above and below the list."""
 _STYLE = {
     "figure.dpi": 150,
     "font.size": 10,
@@ -81,8 +81,8 @@ def robustness_figure(
     with _style():
         panels = [part for part in (subsets, rates) if part]
         conditions = list(dict.fromkeys(s.condition for s in subsets))
-        tilted = _must_tilt(conditions)
-        height = 4.2 + TILTED_HEIGHT * tilted
+        listed = _must_be_listed(conditions)
+        height = max(4.2, AROUND + LINE_HEIGHT * len(conditions) * listed)
         figure, axes = _figure(len(panels), [1.0, 1.25][: len(panels)], height)
         for axis, part in zip(axes, panels, strict=True):
             for index, agent in enumerate(agents):
@@ -90,11 +90,15 @@ def robustness_figure(
                 if part is rates:
                     _draw_rates(axis, own, index, words)
                 else:
-                    _draw_subsets(axis, own, index, len(agents), words)
+                    _draw_subsets(axis, own, index, len(agents), listed)
             if part is subsets:
-                _name_subsets(axis, conditions, tilted)
-        _share_limits(axes, summaries, reference or {})
-        axes[0].set_ylabel(words.score)
+                _name_subsets(axis, conditions, words, listed)
+        listing = axes[0] if listed else None
+        _share_limits(axes, summaries, reference or {}, listing)
+        if listing is not None:
+            listing.set_xlabel(words.score)
+        if listing is not axes[-1]:
+            axes[listed].set_ylabel(words.score)
         if len(agents) > 1:
             handles, labels = axes[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=len(agents))
@@ -199,48 +203,52 @@ def _figure(
 
 
 def _draw_subsets(
-    axis: Axes, part: Sequence[Summary], index: int, agents: int, words: Words
+    axis: Axes, part: Sequence[Summary], index: int, agents: int, listed: bool
 ) -> None:
+    """Side by side, or `listed` from top to bottom."""
     place = np.arange(len(part)) + (index - (agents - 1) / 2) * min(0.22, 0.7 / agents)
     mean, low, high = _values(part)
-    colour = COLOURS[index % len(COLOURS)]
+    error = [np.maximum(mean - low, 0), np.maximum(high - mean, 0)]
     axis.errorbar(
-        place,
-        mean,
-        yerr=[np.maximum(mean - low, 0), np.maximum(high - mean, 0)],
+        mean if listed else place,
+        place if listed else mean,
+        xerr=error if listed else None,
+        yerr=None if listed else error,
         fmt=MARKERS[index % len(MARKERS)],
-        color=colour,
-        markersize=7,
-        capsize=4,
+        color=COLOURS[index % len(COLOURS)],
+        markersize=5 if listed else 7,
+        capsize=2 if listed else 4,
         linewidth=1.8,
         label=part[0].agent if part else None,
     )
-    if agents == 1:
+    if agents == 1 and not listed:
         for x, y, bottom in zip(place, mean, low, strict=True):
             # Below the interval: reference lines of good policies run close above.
             text = axis.annotate(
                 f"{y:.2f}", (float(x), float(bottom)), xytext=(0, -6), textcoords="offset points"
             )
             text.set(verticalalignment="top", horizontalalignment="center")
-    axis.set(xlabel=words.subsets, title=words.subsets_title)
 
 
-def _must_tilt(conditions: Sequence[str]) -> bool:
-    """Whether labels below each other in a row would touch."""
+def _must_be_listed(conditions: Sequence[str]) -> bool:
+    """Whether labels side by side would touch."""
     longest = max((len(name) for c in conditions for name in c.split("+")), default=0)
     return len(conditions) * (longest + len(" +")) * LETTER_WIDTH > SUBSETS_WIDTH
 
 
-def _name_subsets(axis: Axes, conditions: Sequence[str], tilted: bool) -> None:
-    labels = [c.replace("+", " + " if tilted else " +\n") for c in conditions]
-    ticks = axis.set_xticks(np.arange(len(conditions)), labels)
-    if tilted:
-        for tick in ticks:
-            tick.label1.set(
-                rotation=30, rotation_mode="anchor", horizontalalignment="right", size=9
-            )
-    axis.set_xlim(-0.6, len(conditions) - 0.4)
-    axis.grid(visible=False, axis="x")
+def _name_subsets(axis: Axes, conditions: Sequence[str], words: Words, listed: bool) -> None:
+    names = [c.replace("+", " + " if listed else " +\n") for c in conditions]
+    places, ends = np.arange(len(conditions)), (-0.6, len(conditions) - 0.4)
+    axis.set_title(words.subsets_title)
+    if listed:
+        axis.set_yticks(places, names, size=9)
+        axis.set_ylim(*reversed(ends))
+        axis.grid(visible=False, axis="y")
+    else:
+        axis.set_xticks(places, names)
+        axis.set_xlim(*ends)
+        axis.grid(visible=False, axis="x")
+        axis.set_xlabel(words.subsets)
 
 
 def _draw_rates(axis: Axes, part: Sequence[Summary], index: int, words: Words) -> None:
@@ -285,9 +293,15 @@ def _values(
 
 
 def _share_limits(
-    axes: Sequence[Axes], summaries: Sequence[Summary], reference: Mapping[str, float]
+    axes: Sequence[Axes],
+    summaries: Sequence[Summary],
+    reference: Mapping[str, float],
+    listing: Axes | None,
 ) -> None:
-    """One range for all panels; far-away references do not squeeze the results."""
+    """One range of scores for all panels, which are their heights but in the `listing`.
+
+    Far-away references do not squeeze the results.
+    """
     low = min(min(s.ci_low, s.mean) for s in summaries)
     high = max(max(s.ci_high, s.mean) for s in summaries)
     reach = max(high - low, 0.15 * abs(low), 1e-3)
@@ -295,6 +309,11 @@ def _share_limits(
     low, high = min([low, *near]), max([high, *near])
     margin = 0.12 * max(high - low, reach)
     for axis in axes:
+        if axis is listing:
+            axis.set_xlim(low - margin, high + margin)
+            for index, value in enumerate(near):
+                axis.axvline(value, color="#555555", linestyle=_dashes(index), linewidth=1.2)
+            continue
         axis.set_ylim(low - margin, high + margin)
         for index, (name, value) in enumerate(reference.items()):
             if value in near:
@@ -313,7 +332,7 @@ def _share_limits(
 
 
 def _reference_line(axis: Axes, name: str, value: float, index: int) -> None:
-    axis.axhline(value, color="#555555", linestyle=("--", ":", "-.")[index % 3], linewidth=1.2)
+    axis.axhline(value, color="#555555", linestyle=_dashes(index), linewidth=1.2)
     axis.annotate(
         f"{name} {value:g}",
         (1.0, value),
@@ -324,6 +343,10 @@ def _reference_line(axis: Axes, name: str, value: float, index: int) -> None:
         fontsize=8,
         color="#555555",
     )
+
+
+def _dashes(index: int) -> str:
+    return ("--", ":", "-.")[index % 3]
 
 
 def _running_mean(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:

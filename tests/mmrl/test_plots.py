@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 from PIL import Image
 
 from mmrl.data.missingness import subsets
@@ -45,7 +44,10 @@ def test_subsets_and_rates_have_a_panel_each() -> None:
     assert "%" in right.get_xlabel()
 
 
-@pytest.mark.parametrize("names", [("image", "sound"), ("image", "sound", "trajectory")])
+@pytest.mark.parametrize(
+    "names",
+    [("image", "sound"), ("image", "sound", "trajectory"), ("camera", "goal", "grip", "imu")],
+)
 @pytest.mark.parametrize("agents", [("a",), ("a", "b", "c", "d")])
 def test_labels_of_subsets_do_not_touch(names: tuple[str, ...], agents: tuple[str, ...]) -> None:
     points = [
@@ -53,37 +55,37 @@ def test_labels_of_subsets_do_not_touch(names: tuple[str, ...], agents: tuple[st
         for agent in agents
         for subset in subsets(names)
     ]
-    figure = robustness_figure(
-        [*points, *[s for s in summaries(agents) if s.condition == BERNOULLI]], title="t"
-    )
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    labels = figure.axes[0].get_xticklabels()
-    assert len(labels) == len(subsets(names))
-    corners = [_corners(label) for label in labels]
-    for left, right in pairwise(corners):
-        # Along the direction of the text for labels side by side, across it for tilted ones.
-        assert not _overlap(left, right)
+    rates = [s for s in summaries(agents) if s.condition == BERNOULLI]
+    figure = robustness_figure([*points, *rates], title="t", reference=REFERENCE)
+    FigureCanvasAgg(figure).draw()
+    panel = figure.axes[0]
+    listed = len(names) > 2
+    labels = panel.get_yticklabels() if listed else panel.get_xticklabels()
+    assert [label.get_text().replace("\n", " ").split(" + ") for label in labels] == [
+        list(subset) for subset in subsets(names)
+    ]
+    boxes = [label.get_window_extent() for label in labels]
+    for one, other in pairwise(boxes):
+        assert not one.overlaps(other)
+    assert "per step" in (panel.get_xlabel() if listed else panel.get_ylabel())
 
 
-def _corners(label: Text) -> np.ndarray:
-    """Of a label as it is drawn, rotated about its anchor."""
-    angle = np.deg2rad(label.get_rotation())
-    label.set_rotation(0)
-    box = label.get_window_extent()
-    label.set_rotation(np.rad2deg(angle))
-    x, y = label.get_transform().transform(label.get_position())
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return np.asarray((box.corners() - [x, y]) @ turn.T + [x, y])
-
-
-def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two rectangles with parallel sides share a point: no side's direction parts them."""
-    for direction in (first[1] - first[0], first[2] - first[0]):
-        a, b = first @ direction, second @ direction
-        if a.max() < b.min() or b.max() < a.min():
-            return False
-    return True
+def test_a_list_of_subsets_reads_from_the_top_and_shows_every_interval() -> None:
+    names = subsets(("camera", "goal", "grip", "imu"))
+    points = [
+        replace(BASE, condition="+".join(name), mean=float(-i), ci_low=-i - 0.25, ci_high=-i + 0.5)
+        for i, name in enumerate(names)
+    ]
+    (panel,) = robustness_figure(points, title="t").axes
+    bottom, top = panel.get_ylim()
+    assert top < 0 < len(names) - 1 < bottom
+    low, high = panel.get_xlim()
+    assert low < -len(names) + 1 - 0.25
+    assert high > 0.5
+    (container,) = panel.containers
+    (bars,) = container[2]
+    spans = np.array([[start[0], end[0]] for start, end in bars.get_segments()])
+    np.testing.assert_allclose(spans, [[-i - 0.25, -i + 0.5] for i in range(len(names))])
 
 
 def test_rates_alone_fill_the_figure() -> None:

@@ -168,8 +168,7 @@ class HyperHotEnv(BatchedEnv):
     ) -> None:
         task = HyperHotTask(1, stack, episode_length, frame_skip, hit_reward)
         super().__init__(task, render_mode)
-        fps = max(1, round(TICKS_PER_SECOND / frame_skip))
-        self.metadata = {**METADATA, "render_fps": fps}
+        self.metadata = {**self.metadata, "render_fps": _steps_per_second(frame_skip)}
 
 
 class HyperHotVectorEnv(BatchedVectorEnv):
@@ -204,3 +203,8 @@ class HyperHotVectorEnv(BatchedVectorEnv):
     ) -> None:
         task = HyperHotTask(num_envs, stack, episode_length, frame_skip, hit_reward)
         super().__init__(task, autoreset_mode, render_mode)
+        self.metadata = {**self.metadata, "render_fps": _steps_per_second(frame_skip)}
+
+
+def _steps_per_second(frame_skip: int) -> int:
+    return max(1, round(TICKS_PER_SECOND / frame_skip))

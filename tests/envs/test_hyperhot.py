@@ -67,6 +67,7 @@ def test_frames_are_skipped_and_actions_repeated() -> None:
         frames = [plain.step(5)[0] for _ in range(3)]
         np.testing.assert_equal(skipping.step(5)[0], frames[-1])
     assert (skipping.metadata["render_fps"], plain.metadata["render_fps"]) == (10, 30)
+    assert HyperHotVectorEnv(2, frame_skip=3).metadata["render_fps"] == 10
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])

@@ -48,6 +48,9 @@ class Members:
         Raises:
             RunFolderError: The disk is full, which no other member would survive.
         """
+        # Environments, policies and callbacks refer to each other: nothing else frees the memory of
+        # the member before, finished or failed, before this one takes as much.
+        gc.collect()
         name = member.path.name
         self.console.rule(name)
         try:
@@ -62,9 +65,6 @@ class Members:
         else:
             (member.path / ERROR).unlink(missing_ok=True)
             self.finished.append(member)
-        # Environments, policies and callbacks refer to each other: nothing else frees their memory
-        # before the next member takes as much.
-        gc.collect()
 
     def join(self, stage: str, files: tuple[str, ...], write: Callable[[], None]) -> None:
         """Writes what joins the finished members.

@@ -302,6 +302,7 @@ class EpisodeRewards(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._start = (self.model.num_timesteps, time.monotonic())
+        self.rewards.go_on_from(self.model.num_timesteps)
 
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:

@@ -67,7 +67,15 @@ class Curve:
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
         self.key = key
+        self._state: float | int | None = None
         self._begun = False
+
+    def go_on_from(self, state: float | int) -> None:
+        """Says of which row's time the state is from which an attempt goes on.
+
+        Where nobody says so, it is the time before the first row that is added.
+        """
+        self._state = state
 
     def add(self, row: Mapping[str, float | int]) -> None:
         """Writes a row; all rows have the same columns."""
@@ -87,7 +95,8 @@ class Curve:
         columns = read_curve(self.path)
         if list(columns) != names:
             columns = {name: np.empty(0) for name in names}
-        before = columns[self.key] < first
+        times = columns[self.key]
+        before = times < first if self._state is None else times <= self._state
         kept = {name: values[before] for name, values in columns.items()}
         write_atomically(self.path, _csv(names, kept).encode())
 

@@ -237,6 +237,15 @@ def test_episodes_that_end_in_the_same_step_are_all_kept(tmp_path: Path) -> None
     assert curve.text() == "frames,reward\n100,3\n100,4\n200,3\n200,4\n"
 
 
+def test_episodes_after_the_state_that_is_continued_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    path.write_text("frames,reward\n50,1.0\n60,2.0\n62,3.0\n74,4.0\n")
+    curve = Curve(path, "frames")
+    curve.go_on_from(60)  # its first episode ends later than those that are lost
+    curve.add({"frames": 80, "reward": 5.0})
+    assert curve.text() == "frames,reward\n50,1\n60,2\n80,5\n"
+
+
 # The command itself, in processes of its own.
 
 

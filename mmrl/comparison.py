@@ -93,7 +93,7 @@ def _write(
     title += f", without {len(failed)} that failed" * bool(failed)
     figure = robustness_figure(summaries, title=title, reference=reference, score=score)
     run.write_text("robustness.csv", to_csv(rows))
-    run.write_json(ROWS, to_json(rows, summaries))
+    run.write_json(ROWS, to_json(rows, summaries, failed))
     run.write_bytes("robustness.png", to_png(figure))
     with SummaryWriter(str(run.path / "tb")) as writer:
         writer.add_figure("robustness", figure)

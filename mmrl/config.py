@@ -18,7 +18,7 @@ from mmrl.data.sets import FILES
 from mmrl.fit import FitConfig
 from mmrl.methods import METHODS
 from mmrl.methods.method import MethodConfig
-from mmrl.report import REWARD_PER_STEP, SCORES
+from mmrl.report import REWARD_PER_STEP, check_score
 from mmrl.settings import ConfigError, typed
 from mmrl_agents.config import AgentConfig
 from mmrl_envs.faults import make_faults
@@ -73,8 +73,7 @@ class EnvConfig:
     reference: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.score not in SCORES:
-            raise ValueError(f"score is {self.score!r}; known: {list(SCORES)}")
+        check_score(self.score)
         check_wrappers(self.wrappers)
         for spec in self.wrappers:
             if spec["name"] == "normalize" and spec.get("update", True):

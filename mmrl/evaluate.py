@@ -36,7 +36,7 @@ from mmrl.files import write_atomically
 from mmrl.metrics.intervals import bootstrap_interval
 from mmrl.plots import robustness_figure, to_pixels, to_png
 from mmrl.progress import make_console, progress_bar
-from mmrl.report import ROWS, Row, robustness_table, summarise, to_csv, to_json
+from mmrl.report import ROWS, Row, check_score, robustness_table, summarise, to_csv, to_json
 from mmrl.run_folder import RunFolder, RunFolderError, json_text
 from mmrl.settings import ConfigError, typed
 from mmrl.video import outages, write_video
@@ -58,6 +58,7 @@ class CommandConfig:
         rates: See there.
         video: See there.
         confidence: See there.
+        score: See `EnvConfig`; None is each run's own.
         conditions: See there; more than those that each run has.
     """
 
@@ -69,11 +70,14 @@ class CommandConfig:
     rates: tuple[float, ...] = EvaluateConfig().rates
     video: bool = True
     confidence: float = 0.95
+    score: str | None = None
     conditions: tuple[ConditionConfig, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.run:
             raise ValueError("run names no folder")
+        if self.score is not None:
+            check_score(self.score)
         self.for_run(EvaluateConfig())
 
     def for_run(self, own: EvaluateConfig) -> EvaluateConfig:
@@ -246,7 +250,8 @@ def write_results(
     write_atomically(out / ROWS, json_text(to_json(rows, summaries)).encode())
     write_atomically(out / "robustness.png", to_png(figure))
     results = {
-        f"robustness/{s.condition}" + f"@{s.rate:g}" * (s.rate > 0): s.iqm for s in summaries
+        f"robustness/{score}/{s.condition}" + f"@{s.rate:g}" * (s.rate > 0): s.iqm
+        for s in summaries
     }
     missing: dict[str, list[float]] = {}
     for row in rows:
@@ -302,7 +307,9 @@ def _configured(run: RunFolder, command: CommandConfig) -> TrainConfig:
             f"{run.path} has no trained policy yet; finish it with: python -m mmrl.train "
             f"resume={run.path}"
         )
-    return replace(config, evaluate=command.for_run(config.evaluate), device=command.device)
+    env = config.env if command.score is None else replace(config.env, score=command.score)
+    evaluate = command.for_run(config.evaluate)
+    return replace(config, env=env, evaluate=evaluate, device=command.device)
 
 
 def _flat_settings(config: TrainConfig) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from mmrl.metrics.detection import roc_curve
 from mmrl.plots import COLOURS
-from mmrl.report import REWARD_PER_STEP, SCORES
+from mmrl.report import REWARD_PER_STEP, SCORE_NAMES
 from mmrl_agents.monitor_trial import Finding, Trial, pooled
 
 DASHES = ("-", "--", ":", "-.")
@@ -37,7 +37,7 @@ def monitor_table(findings: Sequence[Finding], *, title: str) -> Table:
     healthy = findings[0].healthy
     table = Table(
         title=title,
-        caption=f"{SCORES[REWARD_PER_STEP]}; {healthy:.3f} when nothing fails; "
+        caption=f"{SCORE_NAMES[REWARD_PER_STEP]}; {healthy:.3f} when nothing fails; "
         "told: the same outages, announced; delay in steps, of outages that are noticed",
         box=box.SIMPLE_HEAD,
         collapse_padding=True,
@@ -145,4 +145,4 @@ def _draw_rewards(axis: Axes, findings: Sequence[Finding], rows: Sequence[str]) 
     axis.set_yticks(place, rows, fontsize=8)
     axis.set_ylim(len(findings) - 0.5, -1.2)
     axis.grid(axis="x", color="#dddddd", linewidth=0.6)
-    axis.set(xlabel=SCORES[REWARD_PER_STEP], title="unannounced faults")
+    axis.set(xlabel=SCORE_NAMES[REWARD_PER_STEP], title="unannounced faults")

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mmrl.report import BERNOULLI, REWARD_PER_STEP, SCORES, Summary
+from mmrl.report import BERNOULLI, REWARD_PER_STEP, SCORE_NAMES, Summary
 
 # Okabe and Ito's palette without yellow, which is too light for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -72,9 +72,9 @@ def robustness_figure(
         reference: Scores of known policies by name, drawn as lines where they are near the results
             and named in the margin where they are not.
         words: What the axes say; those of control where None.
-        score: What control's summaries are of, one of `mmrl.report.SCORES`.
+        score: What control's summaries are of, one of `mmrl.report.SCORE_NAMES`.
     """
-    words = words or Words(f"{SCORES[score]} (higher is better)")
+    words = words or Words(f"{SCORE_NAMES[score]} (higher is better)")
     subsets = [s for s in summaries if s.condition != BERNOULLI]
     rates = [s for s in summaries if s.condition == BERNOULLI]
     agents = list(dict.fromkeys(s.agent for s in summaries))
@@ -166,7 +166,9 @@ def training_figure(
         for index, (name, value) in enumerate((reference or {}).items()):
             _reference_line(axis, name, value, index)
         axis.set(
-            xlabel="environment frames", ylabel=SCORES[score], title="policy, while it explores"
+            xlabel="environment frames",
+            ylabel=SCORE_NAMES[score],
+            title="policy, while it explores",
         )
         axis.legend(loc="best")
         figure.suptitle(title)
@@ -311,8 +313,9 @@ def _share_limits(
     for axis in axes:
         if axis is listing:
             axis.set_xlim(low - margin, high + margin)
-            for index, value in enumerate(near):
-                axis.axvline(value, color="#555555", linestyle=_dashes(index), linewidth=1.2)
+            for index, (name, value) in enumerate(reference.items()):
+                if value in near:
+                    _upright_line(axis, "" if len(axes) > 1 else name, value, index)
             continue
         axis.set_ylim(low - margin, high + margin)
         for index, (name, value) in enumerate(reference.items()):
@@ -343,6 +346,22 @@ def _reference_line(axis: Axes, name: str, value: float, index: int) -> None:
         fontsize=8,
         color="#555555",
     )
+
+
+def _upright_line(axis: Axes, name: str, value: float, index: int) -> None:
+    axis.axvline(value, color="#555555", linestyle=_dashes(index), linewidth=1.2)
+    if name:
+        axis.annotate(
+            f"{name} {value:g}",
+            (value, 0.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3, 4),
+            textcoords="offset points",
+            ha="right",
+            rotation=90,
+            fontsize=8,
+            color="#555555",
+        )
 
 
 def _dashes(index: int) -> str:

@@ -23,8 +23,18 @@ BERNOULLI = "bernoulli"
 ROWS = "robustness.json"
 """File of the rows with the values of every episode."""
 REWARD_PER_STEP, RETURN = "reward_per_step", "return"
-SCORES = {REWARD_PER_STEP: "mean reward per step", RETURN: "return"}
+SCORE_NAMES = {REWARD_PER_STEP: "mean reward per step", RETURN: "return"}
 """What summaries can be of, and how tables and plots call it."""
+
+
+def check_score(score: str) -> None:
+    """Refuses a score that does not exist.
+
+    Raises:
+        ValueError: It does not; the others are named.
+    """
+    if score not in SCORE_NAMES:
+        raise ValueError(f"score is {score!r}; known: {list(SCORE_NAMES)}")
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,17 @@ class Row:
         return float(np.mean(self.rewards))
 
     @property
+    def mean_return(self) -> float:
+        """Over episodes."""
+        return float(np.mean(self.returns))
+
+    @property
     def std(self) -> float:
         """Of the episodes' mean rewards per step."""
         return float(np.std(self.rewards))
 
     def scores(self, score: str) -> tuple[float, ...]:
-        """Of every episode; `score` is one of `SCORES`."""
+        """Of every episode; `score` is one of `SCORE_NAMES`."""
         return {REWARD_PER_STEP: self.rewards, RETURN: self.returns}[score]
 
     @property
@@ -100,7 +115,7 @@ def columns(row: Row) -> dict[str, str | float | int]:
         "std": round(row.std, 6),
         "ci_low": round(row.ci_low, 6),
         "ci_high": round(row.ci_high, 6),
-        "mean_return": round(float(np.mean(row.returns)), 4),
+        "mean_return": round(row.mean_return, 4),
         "realised_rate": round(row.realised_rate, 6),
     }
     return {name: values[name] for name in COLUMNS}
@@ -115,9 +130,18 @@ def to_csv(rows: Iterable[Row]) -> str:
     return buffer.getvalue()
 
 
-def to_json(rows: Sequence[Row], summaries: Sequence[Summary]) -> dict[str, object]:
-    """Rows with the values of every episode, and summaries, for JSON; `read_rows` reads them."""
-    return {"rows": [asdict(r) for r in rows], "summaries": [asdict(s) for s in summaries]}
+def to_json(
+    rows: Sequence[Row], summaries: Sequence[Summary], failed: Sequence[str] = ()
+) -> dict[str, object]:
+    """Rows with the values of every episode, summaries, and names of runs that failed, for JSON.
+
+    `read_rows` reads the rows.
+    """
+    return {
+        "rows": [asdict(r) for r in rows],
+        "summaries": [asdict(s) for s in summaries],
+        "failed": list(failed),
+    }
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -179,7 +203,7 @@ def summarise(
     Args:
         rows: Of any number of agents, conditions and seeds.
         confidence: Of the intervals.
-        score: Of every episode, one of `SCORES`.
+        score: Of every episode, one of `SCORE_NAMES`.
 
     Raises:
         ValueError: A seed occurs twice for the same agent and condition.
@@ -242,7 +266,7 @@ def robustness_table(
     agents = {s.agent for s in summaries}
     counts = {f"{s.seeds} seeds, " * over_seeds + f"{s.episodes} episodes" for s in summaries}
     notes = [
-        SCORES[score],
+        SCORE_NAMES[score],
         f"{' or '.join(sorted(counts))} per line",
         "interval of the IQM" * over_seeds,
     ]

@@ -257,7 +257,8 @@ def evaluate_stage(
     with run.stage("evaluate", ("robustness.csv", ROWS, "robustness.png")):
         rows = evaluate_run(config, run, console, writer)
         means = {f"{r.condition}@{r.rate:g}": r.mean_reward_per_step for r in rows}
-        run.add_metrics(evaluate={"mean_reward_per_step": means})
+        returns = {f"{r.condition}@{r.rate:g}": r.mean_return for r in rows}
+        run.add_metrics(evaluate={"mean_reward_per_step": means, "mean_return": returns})
 
 
 def _new_path(config: TrainConfig | ClassificationConfig, name: str | None = None) -> Path:

@@ -1,5 +1,6 @@
 """The evaluation command: several runs, own conditions, nothing overwritten."""
 
+import json
 from pathlib import Path
 
 import gymnasium as gym
@@ -73,9 +74,11 @@ def test_several_runs_are_joined_over_seeds(
 
 def test_own_conditions_are_measured(runs: list[RunFolder]) -> None:
     spec = "{name: outages, rate: 0.2, faults: [{pattern: burst, outage: 2, uptime: 8}]}"
-    evaluate(f"run={runs[1].path}", "video=false", f"conditions=[{spec}]")
+    evaluate(f"run={runs[1].path}", "video=false", f"conditions=[{spec}]", "score=return")
     (folder,) = runs[1].path.glob("evaluation-*")
     row = read_rows(folder / ROWS)[-1]
+    shown = json.loads((folder / ROWS).read_text())["summaries"][-1]
+    assert shown["mean"] == pytest.approx(row.mean_return)
     assert (row.condition, row.rate) == ("outages", 0.2)
     assert 0 < row.realised_rate < 0.6
 
@@ -84,6 +87,7 @@ def test_own_conditions_are_measured(runs: list[RunFolder]) -> None:
     ("override", "message"),
     [
         ("episodes=0", "episodes must be at least 1"),
+        ("score=x", "score is 'x'; known: .*reward_per_step.*return"),
         ("rates=[2]", "rates must be at least 0 and below 1"),
         ("conditions=[{faults: []}]", r"conditions\[0\] needs name"),
         ("conditions=[{name: x, faults: [{pattern: fixed, channels: [smell]}]}]", "smell"),

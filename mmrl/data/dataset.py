@@ -131,8 +131,8 @@ def check_target(where: str, target: NDArray[Any] | None) -> None:
     elif target.dtype.kind in "iu":
         if target.ndim != 1:
             raise DataError(
-                f"{where}: class indices must be (samples,), and labels only 0 and 1, got whole "
-                f"numbers of shape {target.shape}"
+                f"{where}: class indices must be (samples,), labels 0 and 1 in several columns or "
+                f"booleans, got whole numbers of shape {target.shape}"
             )
         if len(target) and int(target.min()) < 0:
             raise DataError(f"{where}: class indices count from 0, got {int(target.min())}")

@@ -194,7 +194,7 @@ def changed(**changes: Any) -> Arrays:
         ),
         (
             changed(train__target=np.full((40, 2), 2)),
-            r"must be \(samples,\), and labels only 0 and 1, got whole numbers of shape \(40, 2\)",
+            r"must be \(samples,\), labels .*, got whole numbers of shape \(40, 2\)",
         ),
         (changed(train__target=np.zeros((40, 1), int)), r"numbers of shape \(40, 1\)"),
         (changed(train__target=np.zeros((40, 2), int)), "are classes in test and labels in train"),

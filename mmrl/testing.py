@@ -151,6 +151,17 @@ def any_subset_is_enough(subject: Subject) -> None:
         assert not bool(y.any()), f"{what} of samples without any modality must be zeros"
 
 
+def an_empty_batch_gives_an_empty_result(subject: Subject) -> None:
+    """No samples at all give results of no rows."""
+    method, batch = subject.trained(2), subject.batch()
+    values = {name: x[:0] for name, x in batch.values.items()}
+    for available in (None, batch.available[:0]):
+        try:
+            _results(method, values, available)
+        except (RuntimeError, ValueError, IndexError, ZeroDivisionError) as error:
+            raise AssertionError(f"an empty batch is refused: {error}") from error
+
+
 def samples_do_not_mix(subject: Subject) -> None:
     """Each sample of a batch with different subsets gets what it gets alone, in any order."""
     method, batch = subject.trained(2), subject.batch()
@@ -244,6 +255,7 @@ def training_reaches_every_parameter(subject: Subject) -> None:
 
 LAWS: tuple[Callable[[Subject], None], ...] = (
     any_subset_is_enough,
+    an_empty_batch_gives_an_empty_result,
     samples_do_not_mix,
     missing_values_never_matter,
     saving_is_the_identity,

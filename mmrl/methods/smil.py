@@ -62,13 +62,13 @@ class SMIL(SMILNetwork):
             terms[name] = self.task_loss(self.alone[i](h[i][rows]), y[rows])
         complete = available.all(dim=1)
         (result,) = self.passes(self.read(h, available), (available,))
-        logits = result.logits.view(-1, len(y), self.outputs)[0]
+        logits = result.logits.view(self.draws, len(y), self.outputs)[0]
         return {"task": self.task_loss(logits[complete], y[complete]), **terms}
 
     def _weighted(self, result: Pass, y: Tensor) -> dict[str, Tensor]:
         """Eq. 7 and eq. 1 with their weights."""
         c = self.config
-        repeated = y.repeat(len(result.logits) // len(y), *[1] * (y.dim() - 1))
+        repeated = y.repeat(self.draws, *[1] * (y.dim() - 1))
         terms = {"task": self.task_loss(result.logits, repeated)}
         if c.kl_weight:
             terms["kl"] = c.kl_weight * result.kl.mean()
@@ -158,9 +158,7 @@ class SMIL(SMILNetwork):
         losses = []
         for _ in range(self.config.inner_steps):
             (result,) = functional_call(self, theta, (inputs, available))
-            loss = self.task_loss(
-                result.logits, y.repeat(self.config.samples, *[1] * (y.dim() - 1))
-            )
+            loss = self.task_loss(result.logits, y.repeat(self.draws, *[1] * (y.dim() - 1)))
             losses.append(loss)
             gradients: Sequence[Tensor | None] = torch.autograd.grad(
                 loss,

@@ -118,6 +118,11 @@ class SMILNetwork(Supervised, ABC):
         """Whether the priors have been found."""
         return int(self.updates) >= max(1, self.config.pretrain_steps)
 
+    @property
+    def draws(self) -> int:
+        """Monte-Carlo samples per row in the present mode."""
+        return self.config.samples if self.training else len(self.test_noise)
+
     def features(self, inputs: Mapping[str, Tensor], available: Tensor) -> list[Tensor]:
         """Features of every modality, zeros where it is missing."""
         return [
@@ -173,7 +178,8 @@ class SMILNetwork(Supervised, ABC):
         together = self._pass(repeated, torch.cat(list(views)), count)
         # Rows are samples x views x batch.
         parts = [
-            x.view(-1, count, len(views[0]), *x.shape[1:]).unbind(dim=1) for x in together[:-1]
+            x.view(self.draws, count, len(views[0]), *x.shape[1:]).unbind(dim=1)
+            for x in together[:-1]
         ]
         rows = [[x.flatten(0, 1) for x in part] for part in parts]
         return tuple(map(Pass, *rows, together.reconstruction.unbind()))
@@ -181,7 +187,7 @@ class SMILNetwork(Supervised, ABC):
     def _pass(self, reading: Reading, available: Tensor, views: int = 0) -> Pass:
         """A pass; with `views`, of that many masks after each other, and as many errors."""
         noise = self._noise(len(available))
-        times = len(noise) // len(available)
+        times = self.draws
         sizes = [len(self.widths) * self.config.clusters, sum(self.widths), self.latent_dim]
         for_weights, for_joined, for_latent = noise.split(sizes, dim=1)
         mask = _times(available, times)
@@ -210,7 +216,7 @@ class SMILNetwork(Supervised, ABC):
     def _noise(self, batch: int) -> Float[Tensor, "rows size"]:
         if self.training:
             like = self.test_noise
-            rows = self.config.samples * batch
+            rows = self.draws * batch
             return torch.randn(rows, like.shape[1], device=like.device, dtype=like.dtype)
         # The same draws for every row: results do not depend on the rest of the batch.
         return self.test_noise.repeat_interleave(batch, dim=0)
@@ -219,7 +225,7 @@ class SMILNetwork(Supervised, ABC):
         self, spreads: Mapping[str, Tensor], available: Tensor, noise: Tensor
     ) -> tuple[list[Tensor], Float[Tensor, " rows"]]:
         """Eq. 2 for every modality from the others that are there, and its divergence."""
-        clusters, times = self.config.clusters, len(noise) // len(available)
+        clusters, times = self.config.clusters, self.draws
         guesses, kl = [], torch.zeros_like(noise[:, 0])
         for k in range(len(self.widths)):
             others = [i for i in range(len(self.widths)) if i != k]
@@ -274,13 +280,14 @@ class SMILNetwork(Supervised, ABC):
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch latent"]:
         (result,) = self.forward(inputs, available)
-        return result.latent.view(-1, len(available), self.latent_dim).mean(dim=0)
+        return result.latent.view(self.draws, len(available), self.latent_dim).mean(dim=0)
 
     def _predict(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch outputs"]:
         (result,) = self.forward(inputs, available)
-        samples = result.logits.view(-1, len(available), self.outputs).transpose(0, 1)
+        by_draw = result.logits.view(self.draws, len(available), self.outputs)
+        samples = by_draw.transpose(0, 1)
         return self.average(samples, torch.ones_like(samples[:, :, 0], dtype=torch.bool))
 
 

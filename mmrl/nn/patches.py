@@ -86,16 +86,18 @@ class PatchConv2d(nn.Conv2d):
         patches = F.pad(x, (padding,) * 4).unfold(2, side, stride).unfold(3, side, stride)
         batch, _, rows, columns = patches.shape[:4]
         # Elements of the kernel first: whole rows of the images are copied at once.
-        flat = patches.permute(1, 4, 5, 0, 2, 3).reshape(-1, batch * rows * columns)
+        flat = patches.permute(1, 4, 5, 0, 2, 3).reshape(
+            self.weight[0].numel(), batch * rows * columns
+        )
         weight = self.weight.flatten(1)
         if torch.is_autocast_enabled("cpu"):
             # Functions of one's own see to the precision of their backward pass themselves.
             lower = torch.get_autocast_dtype("cpu")
             weight, flat = weight.to(lower), flat.to(lower)
         y: Tensor = _Product.apply(weight, flat)  # type: ignore[no-untyped-call]
-        y = y.view(-1, batch, rows, columns).transpose(0, 1)
+        y = y.view(self.out_channels, batch, rows, columns).transpose(0, 1)
         y = y.contiguous(memory_format=torch.channels_last)
-        return y if self.bias is None else y + self.bias[:, None, None]
+        return y if self.bias is None else y + self.bias.to(y.dtype)[:, None, None]
 
 
 class RowConv2d(nn.Conv2d):

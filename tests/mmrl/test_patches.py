@@ -83,3 +83,22 @@ def test_rows_are_convolved_as_by_a_convolution(
     torch.testing.assert_close(*results)
     torch.testing.assert_close(*grads)
     assert results[0].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("layer", [PatchConv2d(2, 5, 3, 2, 1), RowConv2d(2, 5, (3, 6), 2, 1)])
+def test_an_empty_batch_gives_what_a_convolution_gives(layer: nn.Conv2d) -> None:
+    x = torch.zeros(0, 2, 9, 6, requires_grad=True)
+    y = layer(x)
+    assert y.shape == nn.Conv2d.forward(layer, x).shape
+    y.sum().backward()
+    assert layer.weight.grad is not None
+    assert not bool(layer.weight.grad.any())
+
+
+@pytest.mark.parametrize("layer", [PatchConv2d(2, 5, 3), RowConv2d(2, 5, (3, 6))])
+def test_mixed_precision_gives_the_type_that_a_convolution_gives(layer: nn.Conv2d) -> None:
+    x = torch.rand(2, 2, 9, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, expected = layer(x), nn.Conv2d.forward(layer, x)
+    assert y.dtype == expected.dtype == torch.bfloat16
+    torch.testing.assert_close(y, expected, rtol=0.02, atol=0.02)

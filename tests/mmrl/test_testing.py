@@ -35,6 +35,12 @@ class Mixes(Sound):
         return z - z.mean(dim=0)
 
 
+class Divides(Sound):
+    def _encode(self, inputs: Mapping[str, Tensor], available: Tensor) -> Tensor:
+        z = super()._encode(inputs, available)
+        return z.view(-1, len(z), z.shape[1])[0]
+
+
 class Peeks(Sound):
     def encode(
         self, values: Mapping[str, Tensor | None], available: Tensor | None = None
@@ -76,6 +82,7 @@ class Idles(Sound):
     ("method", "law", "message"),
     [
         (NeedsBoth, testing.any_subset_is_enough, "alone is not finite"),
+        (Divides, testing.an_empty_batch_gives_an_empty_result, "an empty batch is refused"),
         (Mixes, testing.samples_do_not_mix, "of a sample depends on its neighbours"),
         (Peeks, testing.missing_values_never_matter, "changes when missing values are"),
         (Forgets, testing.saving_is_the_identity, "changed by saving and loading"),

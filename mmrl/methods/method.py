@@ -75,7 +75,9 @@ class Optimization:
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`Method.losses` at the configured precision and on all ranks."""
-        return cast(Method, self.module).losses(batch)
+        # Fabric sees to the precision only where a strategy wraps the module.
+        with self.autocast():
+            return cast(Method, self.module).losses(batch)
 
     def minimize(self, loss: Tensor) -> None:
         """One step down the gradient of `loss`."""
@@ -100,14 +102,13 @@ class Optimization:
             if self.fabric.world_size > 1:
                 local = torch.zeros_like(parameter) if gradient is None else gradient
                 gradient = self.fabric.all_reduce(local, reduce_op="mean")  # type: ignore[assignment]
-            if gradient is not None and gradient.stride() != parameter.stride():
-                # Fused optimisers read both side by side, whatever their memory format.
-                gradient = torch.empty_like(parameter).copy_(gradient)
             parameter.grad = gradient
         self.step()
 
     def step(self) -> None:
         """Clips the gradients that stand in the parameters and lets the optimiser use them."""
+        for group in self.optimizer.param_groups:
+            _match_layouts(group["params"])
         if self.clip_norm is not None:
             self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.clip_norm)
         self.optimizer.step()
@@ -252,6 +253,15 @@ class Method(nn.Module, ABC):
         settings = {key: _tuples(value) for key, value in config.items()}
         channels = [Modality(m["name"], tuple(m["shape"]), m["kind"]) for m in modalities]
         return cls(channels, cls.Config(**settings))
+
+
+@torch.no_grad()
+def _match_layouts(parameters: Iterable[nn.Parameter]) -> None:
+    """Fused optimisers read gradients and parameters side by side, whatever their memory format."""
+    for parameter in parameters:
+        gradient = parameter.grad
+        if gradient is not None and gradient.stride() != parameter.stride():
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)
 
 
 def _plain(value: Any) -> Any:

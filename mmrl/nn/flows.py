@@ -120,8 +120,10 @@ class ParallelGlow(nn.Module):
         for step in range(self.steps):
             mean = (x * weight).sum(dim=2, keepdim=True) / count
             variance = ((x - mean).square() * weight).sum(dim=2, keepdim=True) / count
-            log_scale = -variance[fresh].sqrt().clamp(min=MIN_STD).log()
-            self._by_step(self.shift)[step, fresh] = -mean[fresh]
+            # In mixed precision, inputs may have another type than parameters.
+            shift = -mean[fresh].to(self.shift.dtype)
+            log_scale = -variance[fresh].to(shift.dtype).sqrt().clamp(min=MIN_STD).log()
+            self._by_step(self.shift)[step, fresh] = shift
             self._by_step(self.log_scale)[step, fresh] = log_scale
             affine = self._affine()
             assert affine is not None

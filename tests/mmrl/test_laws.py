@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from mmrl.fit import FitConfig, fit
 from mmrl.methods import METHODS, Method
 from mmrl.methods.method import MethodConfig
 from mmrl.modality import Modality
@@ -103,3 +107,25 @@ def test_no_method_is_left_out() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_law(name: str, law: Callable[[Subject], None]) -> None:
     law(subject(name))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_methods_learn_in_mixed_precision(name: str) -> None:
+    case = subject(name)
+    method = case.build()
+    types = set()
+
+    def see(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        if module.training:  # What is looked at outside of updates has full precision.
+            types.add(output.dtype)
+
+    for module in method.modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_hook(see)
+    losses: list[float] = []
+    config = FitConfig(steps=4, batch_size=16, accelerator="cpu", precision="bf16-mixed")
+    fit(method, case.data, config, seed=0, on_step=lambda _, terms: losses.append(terms["loss"]))
+    assert len(losses) == 4
+    assert np.isfinite(losses).all()
+    assert types == {torch.bfloat16}
+    assert all(p.dtype == torch.float32 for p in method.parameters())

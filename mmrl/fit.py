@@ -363,6 +363,9 @@ class _State:
                     f"{content['identity']}, here {self.identity}); delete it to start anew"
                 )
             self.method.load_state_dict(content["method"])
+            for group in content["optimizer"]["param_groups"]:
+                # Whether that may be depends on the device and the precision, which may differ.
+                group["fused"] = self.optimizer.defaults["fused"]
             self.optimizer.load_state_dict(content["optimizer"])
             _match_layouts(self.optimizer)
             self.schedule.load_state_dict(content["schedule"])

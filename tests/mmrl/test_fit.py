@@ -1,12 +1,13 @@
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from mmrl.data.arrays import ArrayData, Column
-from mmrl.fit import FitConfig, fit, sample_order
+from mmrl.fit import OPTIMIZERS, FitConfig, fit, sample_order
 from mmrl.methods.gmc import GMC
 from mmrl.modality import Modality
 from mmrl.testing import optimization
@@ -126,6 +127,38 @@ def test_gradients_that_a_method_made_itself_may_have_any_memory_format() -> Non
         lent.descend([(convolution, gradient)])
     # Adam's first step is the sign of the gradient.
     torch.testing.assert_close(convolution, before - 0.1 * gradient.sign(), rtol=0, atol=1e-4)
+
+
+def test_gradients_that_a_method_put_in_place_may_have_any_memory_format() -> None:
+    method = gmc()
+    convolution = next(p for p in method.parameters() if p.dim() == 4 and p.shape[1] > 1)
+    before = convolution.detach().clone()
+    gradient = torch.randn_like(before, memory_format=torch.contiguous_format)
+    convolution.grad = gradient.clone()
+    convolution.data = convolution.data.contiguous(memory_format=torch.channels_last)
+    with optimization(method, data(), lr=0.1) as lent:
+        lent.step()
+    torch.testing.assert_close(convolution, before - 0.1 * gradient.sign(), rtol=0, atol=1e-4)
+
+
+def test_a_resumed_training_decides_anew_whether_its_optimizer_is_fused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "fit.pt"
+    fit(gmc(), data(), config(steps=2, save_every=0.0), seed=0, state=state)
+    content = torch.load(state, weights_only=True)
+    assert content["optimizer"]["param_groups"][0]["fused"] is True
+    content["optimizer"]["param_groups"][0]["fused"] = False  # as another device might have it
+    torch.save(content, state)
+    made: list[torch.optim.Optimizer] = []
+
+    def build(*arguments: Any, **settings: Any) -> torch.optim.Optimizer:
+        made.append(torch.optim.Adam(*arguments, **settings))
+        return made[-1]
+
+    monkeypatch.setitem(OPTIMIZERS, "adam", build)
+    fit(gmc(), data(), config(steps=2), seed=0, state=state)
+    assert [group["fused"] for group in made[0].param_groups] == [True]
 
 
 def test_the_best_weights_are_kept_and_a_decline_stops_the_training() -> None:

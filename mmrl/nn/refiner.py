@@ -24,12 +24,17 @@ class ParallelRefiner(nn.Module):
     Args:
         groups: How many networks.
         channels: Of each one's input and output.
-        blocks: Of each network.
+        blocks: Of each network; at least one.
         reduction: How much narrower the attention's hidden layer is.
+
+    Raises:
+        ValueError: No blocks.
     """
 
     def __init__(self, groups: int, channels: int, blocks: int = 20, reduction: int = 16) -> None:
         super().__init__()
+        if blocks < 1:
+            raise ValueError(f"a refiner needs at least one block, got blocks={blocks}")
         wide, narrow = 2 * channels, max(MIN_HIDDEN, 2 * channels // reduction)
         # The weights of all blocks in one: those of some networks are taken out at once.
         self.widen = _Maps(1, groups, channels, wide)

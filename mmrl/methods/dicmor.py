@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mmrl.methods.method import MethodConfig
 from mmrl.methods.supervised import Supervised, SupervisedConfig
 from mmrl.modality import Batch, Modality, mark_missing
-from mmrl.nn.dropout import dropout
+from mmrl.nn.dropout import check_rates, dropout
 from mmrl.nn.flows import ParallelGlow
 from mmrl.nn.packing import Packing
 from mmrl.nn.refiner import ParallelRefiner
@@ -94,6 +94,11 @@ class DiCMoRConfig(SupervisedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_rates(
+            attention_dropout=self.attention_dropout,
+            embedding_dropout=self.embedding_dropout,
+            output_dropout=self.output_dropout,
+        )
         if self.flow not in FLOWS:
             raise ValueError(f"flow is {self.flow!r}; known: {', '.join(FLOWS)}")
         if self.condition not in CONDITIONS:

@@ -19,6 +19,7 @@ from mmrl.losses import nt_xent
 from mmrl.methods.method import MethodConfig
 from mmrl.methods.supervised import Supervised, SupervisedConfig
 from mmrl.modality import Modality
+from mmrl.nn.dropout import check_rates
 from mmrl.nn.joint import JointEncoder, UnimodalEncoder
 from mmrl.nn.residual_head import ResidualHead
 from mmrl.nn.tokens import STEPS, sequence_encoder
@@ -67,6 +68,9 @@ class GMCSupervisedConfig(SupervisedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_rates(memory_dropout=self.memory_dropout, embedding_dropout=self.embedding_dropout)
+        for name, rate in self.attention_dropout.items():
+            check_rates(**{f"attention_dropout.{name}": float(rate)})
         if self.joint not in JOINTS:
             raise ValueError(f"joint is {self.joint!r}; known: {', '.join(JOINTS)}")
 

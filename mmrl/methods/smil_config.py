@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mmrl.methods.supervised import SupervisedConfig
+from mmrl.nn.dropout import check_rates
 from mmrl.nn.priors import KINDS_OF_PRIORS
 
 CHOICES = {
@@ -82,6 +83,7 @@ class SMILConfig(SupervisedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_rates(dropout=self.dropout)
         for setting, known in CHOICES.items():
             if (value := getattr(self, setting)) not in known:
                 raise ValueError(f"{setting} is {value!r}; known: {', '.join(known)}")

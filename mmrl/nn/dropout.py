@@ -11,6 +11,25 @@ LEVELS = 1 << 16
 """Rates are rounded to multiples of 1 / LEVELS on processors."""
 
 
+def check_rates(**rates: float) -> None:
+    """Refuses rates with which nothing would be left.
+
+    Args:
+        rates: By the names of the settings.
+
+    Raises:
+        ValueError: A rate out of range.
+
+    Example:
+        >>> check_rates(dropout=1.5)
+        Traceback (most recent call last):
+        ValueError: dropout must be in [0, 1), got 1.5
+    """
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {rate}")
+
+
 def dropout_mask(shape: torch.Size, rate: float | Tensor, like: Tensor) -> Tensor:
     """Zero with probability `rate`, else what keeps the mean at one.
 
@@ -35,10 +54,10 @@ def dropout_mask(shape: torch.Size, rate: float | Tensor, like: Tensor) -> Tenso
     # A comparison that writes numbers: one that gives truth values is not vectorised.
     mask = torch.empty(shape, dtype=like.dtype)
     if isinstance(rate, Tensor):
-        levels = (rate * LEVELS).round()
+        levels = (rate * LEVELS).round().clamp(max=LEVELS - 1)
         torch.ge(bits, (levels - LEVELS // 2).to(torch.int16), out=mask)
         return mask.mul_(LEVELS / (LEVELS - levels))
-    level = round(rate * LEVELS)
+    level = min(round(rate * LEVELS), LEVELS - 1)
     torch.ge(bits, level - LEVELS // 2, out=mask)
     return mask.mul_(LEVELS / (LEVELS - level))
 
@@ -70,8 +89,7 @@ class Dropout(nn.Module):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        if not 0 <= rate < 1:
-            raise ValueError(f"a dropout rate must be in [0, 1), got {rate}")
+        check_rates(rate=rate)
         self.rate = rate
 
     def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

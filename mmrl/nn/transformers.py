@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmrl.nn.attention import attention
-from mmrl.nn.dropout import dropout, dropout_mask
+from mmrl.nn.dropout import check_rates, dropout, dropout_mask
 
 T = TypeVar("T")
 
@@ -143,7 +143,7 @@ class ParallelTransformer(nn.Module):
         embedding_dropout: Of the inputs.
 
     Raises:
-        ValueError: Sizes that do not fit each other.
+        ValueError: Sizes that do not fit each other, or a rate of dropout out of range.
     """
 
     def __init__(
@@ -164,6 +164,13 @@ class ParallelTransformer(nn.Module):
         rates = list(attention_dropout) or [0.0] * groups
         if len(rates) != groups:
             raise ValueError(f"{groups} groups got {len(rates)} rates of attention dropout")
+        for rate in rates:
+            check_rates(attention_dropout=rate)
+        check_rates(
+            relu_dropout=relu_dropout,
+            residual_dropout=residual_dropout,
+            embedding_dropout=embedding_dropout,
+        )
         self.drops_attention = any(rates)
         self.rate = rates[0] if len(set(rates)) == 1 else None
         self.register_buffer("rates", torch.tensor(rates).view(-1, 1, 1), persistent=False)

@@ -1,6 +1,10 @@
+from typing import Any
+
 import pytest
 import torch
 
+from mmrl.methods import METHODS
+from mmrl.methods.gmc_supervised import GMCSupervisedConfig
 from mmrl.nn.dropout import Dropout, dropout, dropout_mask
 
 
@@ -54,3 +58,36 @@ def test_the_type_of_the_input_is_kept() -> None:
 def test_a_rate_of_one_is_refused() -> None:
     with pytest.raises(ValueError, match=r"in \[0, 1\), got 1"):
         Dropout(1.0)
+
+
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_a_rate_next_to_one_stays_finite(as_tensor: bool) -> None:
+    torch.manual_seed(0)
+    rate = torch.tensor([1 - 1e-7]) if as_tensor else 1 - 1e-7
+    mask = dropout_mask(torch.Size([1000]), rate, torch.zeros(()))
+    assert bool(torch.isfinite(mask).all())
+    assert float((mask == 0).float().mean()) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("smil", "dropout"),
+        ("dicmor", "attention_dropout"),
+        ("dicmor", "embedding_dropout"),
+        ("dicmor", "output_dropout"),
+        ("gmc_supervised", "memory_dropout"),
+        ("gmc_supervised", "embedding_dropout"),
+        ("gmc_fused", "dropout"),
+    ],
+)
+@pytest.mark.parametrize("rate", [-0.1, 1.0])
+def test_settings_of_methods_are_refused_out_of_range(method: str, name: str, rate: float) -> None:
+    settings: dict[str, Any] = {name: rate}
+    with pytest.raises(ValueError, match=rf"{name}.* in \[0, 1\), got .*{rate}"):
+        METHODS[method].Config(**settings)
+
+
+def test_the_modality_whose_dropout_is_out_of_range_is_named() -> None:
+    with pytest.raises(ValueError, match=r"attention_dropout.text must be in \[0, 1\), got 1.5"):
+        GMCSupervisedConfig(attention_dropout={"sound": 0.1, "text": 1.5})

@@ -1,6 +1,7 @@
 """Parallel encoders against PyTorch's own attention, and the fusion's shape and causality."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -149,6 +150,21 @@ def test_refiners_of_groups_do_not_mix() -> None:
     assert y.shape == x.shape
     assert torch.equal(refiner(changed)[0], y[0])
     assert not torch.allclose(refiner(changed)[1], y[1])
+
+
+def test_a_refiner_without_blocks_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one block, got blocks=0"):
+        ParallelRefiner(2, 4, blocks=0)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
+@pytest.mark.parametrize("name", ["relu_dropout", "residual_dropout", "embedding_dropout"])
+def test_dropout_out_of_range_is_refused(name: str, rate: float) -> None:
+    rates: dict[str, Any] = {name: rate}
+    with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\), got {rate}"):
+        ParallelTransformer(1, 4, 2, 1, **rates)
+    with pytest.raises(ValueError, match=r"attention_dropout must be in \[0, 1\), got"):
+        ParallelTransformer(2, 4, 2, 1, attention_dropout=[0.0, rate])
 
 
 def test_some_refiners_alone_are_those_of_all() -> None:

@@ -20,6 +20,7 @@ from mmrl.losses import nt_xent
 from mmrl.methods.method import MethodConfig
 from mmrl.methods.supervised import Supervised, SupervisedConfig
 from mmrl.modality import Modality
+from mmrl.nn.dropout import dropout
 from mmrl.nn.joint import UnimodalEncoder
 from mmrl.nn.residual_head import ResidualHead
 from mmrl.nn.rows import on_rows
@@ -112,7 +113,7 @@ class GMCFused(Supervised):
         """Unit vectors of what is seen of each sample."""
         if self.training and self.config.noise:
             features = features + self.config.noise * torch.randn_like(features)
-        kept = F.dropout(features * seen[:, :, None], self.config.dropout, self.training)
+        kept = dropout(features * seen[:, :, None], self.config.dropout, self.training)
         # A linear map of features side by side is the sum of one map for each modality.
         return F.normalize(self.head(self.join(kept.flatten(1))), dim=1)
 

@@ -161,8 +161,11 @@ def training_figure(
         nothing = np.empty(0)  # where no episode was finished
         frames, reward = rewards.get("frames", nothing), rewards.get(score, nothing)
         axis.plot(frames, reward, ".", color=COLOURS[0], alpha=0.35, markersize=4, label="episode")
-        smooth = _running_mean(reward, max(1, len(reward) // 20))
-        axis.plot(frames, smooth, color=COLOURS[1], linewidth=1.8, label="running mean")
+        times, counts = np.unique(frames, return_counts=True)
+        sums = np.array([reward[frames == time].sum() for time in times])
+        window = max(1, len(times) // 20)
+        smooth = _running_mean(sums, window) / _running_mean(counts.astype(np.float64), window)
+        axis.plot(times, smooth, color=COLOURS[1], linewidth=1.8, label="running mean")
         for index, (name, value) in enumerate((reference or {}).items()):
             _reference_line(axis, name, value, index)
         axis.set(

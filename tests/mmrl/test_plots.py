@@ -142,6 +142,15 @@ def test_returns_can_be_drawn_instead() -> None:
     assert "return" in robustness_figure(summaries(), title="t", score=RETURN).axes[0].get_ylabel()
 
 
+def test_the_running_mean_has_one_value_where_several_episodes_end() -> None:
+    frames = np.array([100.0, 100.0, 100.0, 200.0])
+    rewards = np.array([1.0, 2.0, 6.0, 5.0])
+    (axis,) = training_figure({}, {"frames": frames, "reward_per_step": rewards}, title="t").axes
+    episodes, mean = axis.lines[:2]
+    assert len(np.asarray(episodes.get_xdata())) == 4
+    np.testing.assert_allclose(np.asarray(mean.get_xydata()), [[100, 3], [200, 5]])
+
+
 def test_training_without_a_finished_episode_is_drawn() -> None:
     assert to_png(training_figure({}, {}, title="t", reference=REFERENCE))
 

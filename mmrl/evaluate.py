@@ -43,6 +43,7 @@ from mmrl.video import outages, write_video
 from mmrl_agents.agent import Agent
 from mmrl_agents.robustness import Condition, evaluate, rate_conditions, subset_conditions
 from mmrl_envs import SensorDropout
+from mmrl_envs.mujoco_camera import follow_robot
 
 
 @dataclass(frozen=True)
@@ -276,6 +277,7 @@ def film(config: TrainConfig, agent: Agent, out: Path, console: Console) -> None
     except ConfigError as error:
         console.print(f"note: no video, {error}")
         return
+    follow_robot(env)
     faults, steps = outages(list(agent.sensors))
     failing = SensorDropout(env, faults, keep_at_least=0)
     observation, _ = failing.reset(seed=stream(config.seed, EPISODES))

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
@@ -118,6 +119,20 @@ class MujocoCamera:
         self._scene = mujoco.MjvScene(self.model, _MAX_GEOMS)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+
+
+def follow_robot(env: gymnasium.Env[Any, Any]) -> None:
+    """Lets Gymnasium's own renderer move with the robot, where nobody has chosen a camera.
+
+    Otherwise a robot that runs leaves the picture. Nothing happens to environments without MuJoCo,
+    and to models without a camera called `track`.
+    """
+    renderer: Any = getattr(env.unwrapped, "mujoco_renderer", None)
+    if getattr(renderer, "camera_id", None) != -1:
+        return
+    mujoco = import_mujoco("a video")
+    kind = mujoco.mjtObj.mjOBJ_CAMERA
+    renderer.camera_id = mujoco.mj_name2id(renderer.model, kind, TRACKING_CAMERA)
 
 
 def _close_cameras() -> None:

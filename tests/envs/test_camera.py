@@ -15,7 +15,7 @@ from gymnasium.error import DependencyNotInstalled
 
 import mmrl_envs  # noqa: F401  (registers the ids)
 from mmrl_envs.camera import CameraObservation
-from mmrl_envs.mujoco_camera import MujocoCamera
+from mmrl_envs.mujoco_camera import MujocoCamera, follow_robot
 
 PENDULUM = "mmrl/MultimodalPendulum-v0"
 SCENE = """
@@ -70,6 +70,10 @@ def picture(env: gymnasium.Env[Any, Any]) -> Any:
 
 
 class TestOfRender:
+    def test_nothing_follows_where_there_is_no_robot(self, pendulum: Any) -> None:
+        follow_robot(pendulum)
+        assert not hasattr(pendulum.unwrapped, "mujoco_renderer")
+
     def test_the_image_is_the_render_resized(self, pendulum: Any) -> None:
         env = CameraObservation(pendulum, size=(40, 50))
         observation, _ = env.reset(seed=0)
@@ -237,6 +241,24 @@ class TestOfRobots:
         mujoco.mj_forward(bare.model, bare.data)
         far = env.observation(observation["state"])["camera"]
         assert ((far[0] - far[2].astype(int)) > 20).sum() > 0.8 * warm > 0
+
+    @pytest.mark.parametrize(
+        ("chosen", "camera"),
+        [({}, "track"), ({"camera_id": 0}, None), ({"camera_name": "track"}, None)],
+    )
+    def test_a_video_follows_the_robot_unless_a_camera_was_chosen(
+        self, mujoco: Any, chosen: dict[str, Any], camera: str | None
+    ) -> None:
+        env: Any = gymnasium.make("HalfCheetah-v5", render_mode="rgb_array", **chosen)
+        renderer = env.unwrapped.mujoco_renderer
+        before = renderer.camera_id
+        follow_robot(env)
+        if camera is None:
+            assert renderer.camera_id == before != -1
+        else:
+            kind = mujoco.mjtObj.mjOBJ_CAMERA
+            assert before == -1
+            assert mujoco.mj_id2name(env.unwrapped.model, kind, renderer.camera_id) == camera
 
     def test_the_viewer_of_the_environment_is_left_alone(
         self, mujoco: Any, monkeypatch: pytest.MonkeyPatch

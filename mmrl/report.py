@@ -283,7 +283,13 @@ def robustness_table(
     names += ["IQM"] if over_seeds else ["std"]
     for name in names:
         text = name in ("agent", "sensors")
-        table.add_column(name, justify="left" if text else "right", no_wrap=True)
+        # Names of many sensors are broken where the terminal is narrow; numbers never are.
+        table.add_column(
+            name,
+            justify="left" if text else "right",
+            no_wrap=not text,
+            overflow="fold" if text else "ellipsis",
+        )
     for s in summaries:
         cells = [s.agent] if len(agents) > 1 else []
         cells += [

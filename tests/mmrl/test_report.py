@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,17 @@ def test_the_table_shows_every_number_in_80_columns() -> None:
     single = shown(robustness_table(summarise([row()]), title="one"))
     assert "IQM" not in single
     assert f"{row().mean_reward_per_step:.3f}" in single
+
+
+def test_long_names_of_subsets_cost_no_number() -> None:
+    name = "achieved_goal+camera+desired_goal+observation"
+    rows = [replace(row(seed, condition=name), agent="multi_input_dropout") for seed in (0, 1)]
+    rows += [row(seed, condition=name) for seed in (0, 1)]
+    summaries = summarise(rows)
+    text = shown(robustness_table(summaries, title="two agents"))
+    assert "…" not in text
+    for summary in summaries:
+        assert f"{summary.ci_low:.3f} to {summary.ci_high:.3f}" in text
 
 
 def test_costs_are_shown_with_units() -> None:

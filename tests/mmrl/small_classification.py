@@ -1,9 +1,6 @@
 """Classification runs that take a second: made data, settings, and the work in this process."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +61,3 @@ def run_here(where: Path, path: Path, *overrides: str) -> RunFolder:
 def rows_of(run: RunFolder) -> list[dict[str, str]]:
     with (run.path / "scores.csv").open() as file:
         return list(csv.DictReader(file))
-
-
-def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "mmrl.train", *arguments],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )

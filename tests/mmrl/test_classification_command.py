@@ -12,7 +12,8 @@ import torch
 from mmrl import checkpoint
 from mmrl.progress import read_curve
 from mmrl.run_folder import RunFolder
-from tests.mmrl.small_classification import command, run_here
+from tests.mmrl.small_classification import run_here
+from tests.mmrl.training_command import assert_refused, command
 
 
 @pytest.mark.slow
@@ -28,12 +29,7 @@ from tests.mmrl.small_classification import command, run_here
 def test_the_command_refuses_in_a_sentence(
     tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    process = command(tmp_path, "task=classification", *arguments)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 2
-    assert message in errors
-    assert "Traceback" not in errors
-    assert list(tmp_path.iterdir()) == []
+    assert_refused(tmp_path, ["task=classification", *arguments], message)
 
 
 UNDER_WAY = {"pretrain": ".pretrain/fit.pt", "fit": ".fit/fit.pt", "score": ".score"}

@@ -67,9 +67,8 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert not same_weights(runs[0], runs[2])
 
 
-def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    whole = gmc()
-    fit(whole, data(), config(), seed=0)
+def killed_training(folder: Path) -> Path:
+    """What a training that was killed in its 25th step leaves."""
 
     class Killed(BaseException):
         pass
@@ -78,9 +77,17 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None
         if step == 25:
             raise Killed
 
-    state = tmp_path / "fit.pt"
+    state = folder / "fit.pt"
     with pytest.raises(Killed):
         fit(gmc(), data(), config(save_every=0.0), seed=0, state=state, on_step=kill)
+    return state
+
+
+def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    whole = gmc()
+    fit(whole, data(), config(), seed=0)
+
+    state = killed_training(tmp_path)
     steps: list[int] = []
     resumed = gmc()
     fit(
@@ -102,16 +109,7 @@ def test_a_killed_training_may_go_on_in_another_memory_format(tmp_path: Path) ->
     whole, resumed = gmc(), gmc()
     fit(whole, data(), config(), seed=0)
 
-    class Killed(BaseException):
-        pass
-
-    def kill(step: int, _: Mapping[str, float]) -> None:
-        if step == 25:
-            raise Killed
-
-    state = tmp_path / "fit.pt"
-    with pytest.raises(Killed):
-        fit(gmc(), data(), config(save_every=0.0), seed=0, state=state, on_step=kill)
+    state = killed_training(tmp_path)
     fit(resumed, data(), config(channels_last=False), seed=0, state=state)
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from mmrl.members import MembersFailedError
 from mmrl.progress import Curve, make_console, read_curve
 from mmrl.run_folder import RunFolder, RunFolderError
 from mmrl.train import collect_stage, train
+from tests.mmrl.training_command import assert_refused, command
 
 STAGES = ["collect", "pretrain", "train", "evaluate"]
 FILES = {
@@ -249,19 +249,6 @@ def test_episodes_after_the_state_that_is_continued_are_dropped(tmp_path: Path) 
 # The command itself, in processes of its own.
 
 
-def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "mmrl.train", *arguments],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -277,12 +264,7 @@ def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 def test_what_is_wrong_is_said_in_a_sentence(
     tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    process = command(tmp_path, *arguments)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 2
-    assert message in errors
-    assert "Traceback" not in errors
-    assert list(tmp_path.iterdir()) == [], "refused before any work"
+    assert_refused(tmp_path, arguments, message)
 
 
 @pytest.mark.slow

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 import mmrl_envs  # noqa: F401
 from mmrl.config import CONFIGS, from_mapping, to_plain
 from mmrl.data import ArrayData, collect
-from mmrl.fit import FitConfig, fit
+from mmrl.fit import fit
+from mmrl.fit_config import FitConfig
 from mmrl.methods.gmc import GMC, GMCConfig
 from mmrl.metrics.probes import Probe, probe_targets
 

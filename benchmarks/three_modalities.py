@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from mmrl.data import ArrayData, load
-from mmrl.fit import FitConfig, fit
+from mmrl.fit import fit
+from mmrl.fit_config import FitConfig
 from mmrl.methods.gmc import GMC, INCOMPLETE, GMCConfig
 
 

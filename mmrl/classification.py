@@ -13,6 +13,7 @@ from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl import checkpoint
+from mmrl.augment import Augment
 from mmrl.classification_config import ClassificationConfig
 from mmrl.classification_scores import Masks, draw_masks, score, valid_scores, write_scores
 from mmrl.control import FITTING, device_of, stream
@@ -20,7 +21,8 @@ from mmrl.data import ArrayData
 from mmrl.data.dataset import DataError, DataSet
 from mmrl.data.protocol import Drawn
 from mmrl.data.sets import load
-from mmrl.fit import FitConfig, FitResult, OnStep, Validate, fit
+from mmrl.fit import FitResult, OnStep, Validate, fit
+from mmrl.fit_config import FitConfig
 from mmrl.given_encoder import given_encoder
 from mmrl.methods import METHODS, Method, Supervised
 from mmrl.methods.downstream import Downstream
@@ -61,6 +63,11 @@ def check_classification(config: ClassificationConfig) -> DataSet:
             METHODS[config.method](data.modalities, settings_for(config, data))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"method: {error}") from error
+    for part, settings in (("fit", config.fit), ("pretrain", config.pretrain)):
+        try:
+            Augment(settings.augment, data.modalities)
+        except ValueError as error:
+            raise ConfigError(f"{part}: {error}") from error
     _check_enough(config, train)
     return data
 

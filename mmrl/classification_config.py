@@ -10,7 +10,7 @@ from mmrl.config import RunSettings, read_method
 from mmrl.data.missingness import make_rules
 from mmrl.data.protocol import Protocol
 from mmrl.data.sets import LOADERS
-from mmrl.fit import FitConfig
+from mmrl.fit_config import FitConfig
 from mmrl.methods import METHODS, Supervised
 from mmrl.methods.dicmor import DiCMoRConfig
 from mmrl.methods.method import MethodConfig

@@ -31,7 +31,9 @@ OPEN = (
     "env.kinds",
     "env.kwargs",
     "env.reference",
+    "fit.augment",
     "method.trunks",
+    "pretrain.augment",
 )
 """Groups that take more settings than the files list."""
 

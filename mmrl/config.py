@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmrl.data.sets import FILES
-from mmrl.fit import FitConfig
+from mmrl.fit_config import FitConfig
 from mmrl.methods import METHODS
 from mmrl.methods.method import MethodConfig
 from mmrl.report import REWARD_PER_STEP, check_score

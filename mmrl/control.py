@@ -22,6 +22,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import Tensor
 
+from mmrl.augment import Augment
 from mmrl.classification_config import ClassificationConfig
 from mmrl.config import ConditionConfig, EnvConfig, FaultsConfig, TrainConfig
 from mmrl.data import ArrayData
@@ -119,6 +120,7 @@ def check_environment(config: TrainConfig) -> None:
             given_encoder(config.encoder, modalities)
         elif config.method_settings is not None:
             METHODS[config.method](modalities, config.method_settings)
+            Augment(config.fit.augment, modalities)
         _with_faults(envs, config.faults)
         check_conditions(config.evaluate.conditions, [m.name for m in modalities])
         check_actions(config.agent.algorithm, envs.single_action_space)

@@ -16,100 +16,17 @@ import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
+from mmrl.augment import Augment
 from mmrl.data.arrays import ArrayData
 from mmrl.files import write_atomically
+from mmrl.fit_config import OPTIMIZERS, FitConfig
 from mmrl.methods.method import Method, Optimization
-
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
-SCHEDULES = ("constant", "one_cycle", "cosine")
 
 OnStep = Callable[[int, Mapping[str, float]], None]
 """Called after every step with its number, counted from 1, and the terms of the loss."""
 
 Validate = Callable[[int], float]
 """A score of the method as it is after so many steps, the higher the better."""
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How a method is trained.
-
-    Args:
-        steps: Optimisation steps; or
-        epochs: passes over the data. Exactly one of the two is set.
-        batch_size: Samples per step, over all ranks together.
-        optimizer: One of `OPTIMIZERS`.
-        lr: Learning rate; its peak where the schedule varies it.
-        weight_decay: Of the optimiser.
-        schedule: `constant`, `one_cycle` (warm-up, then cosine to almost zero; Smith and Topin
-            2017) or `cosine` (to zero).
-        warmup: Share of the steps in which `one_cycle` rises, in (0, 1).
-        clip_norm: Gradients are scaled down to this norm; None leaves them.
-        accelerator: Of Lightning Fabric: auto, cpu, cuda, mps.
-        devices: How many of them on each node.
-        num_nodes: How many machines.
-        strategy: Of Lightning Fabric: auto, ddp, ...
-        precision: Of Lightning Fabric: 32-true, bf16-mixed, 16-mixed, ...
-        channels_last: Memory format of convolutions; faster on most processors.
-        save_every: Seconds between resumable states, where a file for them is given.
-        validate_every: Steps between validations, where there is something to validate by.
-        patience: Validations in a row without a score as good as the best, after which training
-            stops; None never stops early.
-
-    Raises:
-        ValueError: A value out of range, or an unknown name.
-    """
-
-    steps: int | None = 1500
-    epochs: int | None = None
-    batch_size: int = 64
-    optimizer: str = "adam"
-    lr: float = 1e-3
-    weight_decay: float = 0.0
-    schedule: str = "one_cycle"
-    warmup: float = 0.15
-    clip_norm: float | None = None
-    accelerator: str = "auto"
-    devices: int = 1
-    num_nodes: int = 1
-    strategy: str = "auto"
-    precision: str = "32-true"
-    channels_last: bool = True
-    save_every: float = 20.0
-    validate_every: int = 50
-    patience: int | None = None
-
-    def __post_init__(self) -> None:
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError(
-                f"set exactly one of steps and epochs (the other to null), got {self.steps} and "
-                f"{self.epochs}"
-            )
-        if (self.steps or self.epochs or 0) < 1 or self.batch_size < 2:
-            raise ValueError("steps or epochs must be positive and batch_size at least 2")
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer is {self.optimizer!r}; known: {sorted(OPTIMIZERS)}")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule is {self.schedule!r}; known: {SCHEDULES}")
-        if not 0 < self.warmup < 1:
-            raise ValueError(f"warmup must lie between 0 and 1, got {self.warmup}")
-        if not self.lr > 0 or self.weight_decay < 0:
-            raise ValueError("lr must be positive and weight_decay not negative")
-        if self.validate_every < 1 or (self.patience is not None and self.patience < 1):
-            raise ValueError(
-                "validate_every and patience must be at least 1 (patience null: no early stop), "
-                f"got {self.validate_every} and {self.patience}"
-            )
-
-    def total_steps(self, samples: int) -> int:
-        """Steps on a data set of so many samples; an incomplete last batch is left out."""
-        if self.steps is not None:
-            return self.steps
-        return (self.epochs or 0) * max(1, samples // self.batch_size)
 
 
 @dataclass
@@ -183,6 +100,8 @@ def fit(
     if config.channels_last:
         method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     _fit_inputs(method, train)
+    augment = Augment(config.augment, train.modalities)
+    augment.measure(train)
     # One kernel for all parameters; it cannot share the work of 16-mixed, the gradients' unscaling.
     fused = fabric.device.type in ("cpu", "cuda") and not config.precision.startswith("16")
     optimizer = OPTIMIZERS[config.optimizer](
@@ -196,7 +115,7 @@ def fit(
     saved = _State(method, optimizer, schedule, best, state, [seed, total, len(train)])
     start = saved.restore()
     try:
-        return _run(method, train, config, (seed, start, total), fabric, saved, on_step)
+        return _run(method, train, augment, config, (seed, start, total), fabric, saved, on_step)
     finally:
         method.optimization = None
         method.eval()
@@ -205,6 +124,7 @@ def fit(
 def _run(
     method: Method,
     train: ArrayData,
+    augment: Augment,
     config: FitConfig,
     span: tuple[int, int, int],
     fabric: Fabric,
@@ -220,7 +140,8 @@ def _run(
     for rows in sample_order(len(train), config.batch_size, seed, start, total):
         if best.given_up(number):
             break
-        terms = method.update(train.batch(rows[share]).to(fabric.device))
+        batch = augment(train.batch(rows[share]).to(fabric.device))
+        terms = method.update(batch)
         number += 1
         if not math.isfinite(terms["loss"]):
             raise FloatingPointError(

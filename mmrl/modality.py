@@ -109,6 +109,11 @@ def _shape_and_kind(
     return shape, kind
 
 
+def has_channels_last(shape: Sequence[int]) -> bool:
+    """Whether the channels of an image of three axes are its last one: the smaller outer one is."""
+    return shape[2] < shape[0]
+
+
 @dataclass
 class Batch:
     """Values of several modalities for the same samples.

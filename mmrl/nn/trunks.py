@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmrl.modality import Modality
+from mmrl.modality import Modality, has_channels_last
 from mmrl.nn.digit_trunks import DigitImageTrunk, DigitSoundTrunk
 from mmrl.nn.patches import PatchConv2d, RowConv2d
 from mmrl.nn.trunk import Trunk
@@ -42,7 +42,7 @@ class ImageTrunk(Trunk):
             raise ValueError(f"an image has 2 or 3 axes, got shape {tuple(shape)}")
         sizes = (1, *shape) if len(shape) == 2 else tuple(shape)
         self.missing_axis = len(shape) == 2
-        self.channels_last = sizes[2] < sizes[0]
+        self.channels_last = has_channels_last(sizes)
         if self.channels_last:
             sizes = (sizes[2], sizes[0], sizes[1])
         channels = _image_channels(max(sizes[1:])) if channels is None else channels

@@ -19,7 +19,7 @@ from mmrl.config import (
     to_plain,
     to_stored,
 )
-from mmrl.fit import FitConfig
+from mmrl.fit_config import FitConfig
 from mmrl.methods import METHODS
 from mmrl.settings import ConfigError, typed
 from mmrl_agents.config import AgentConfig

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from mmrl.augment import Augmentation
 from mmrl.data.arrays import ArrayData, Column
-from mmrl.fit import OPTIMIZERS, FitConfig, fit, sample_order
+from mmrl.fit import fit, sample_order
+from mmrl.fit_config import OPTIMIZERS, FitConfig
 from mmrl.methods.gmc import GMC
-from mmrl.modality import Modality
+from mmrl.modality import Batch, Modality
 from mmrl.testing import optimization
 
 MODALITIES = (Modality("image", (1, 8, 8), "image"), Modality("sound", (6,), "vector"))
@@ -67,7 +69,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert not same_weights(runs[0], runs[2])
 
 
-def killed_training(folder: Path) -> Path:
+def killed_training(folder: Path, **settings: object) -> Path:
     """What a training that was killed in its 25th step leaves."""
 
     class Killed(BaseException):
@@ -78,22 +80,48 @@ def killed_training(folder: Path) -> Path:
             raise Killed
 
     state = folder / "fit.pt"
+    often = config(**settings, save_every=0.0)
     with pytest.raises(Killed):
-        fit(gmc(), data(), config(save_every=0.0), seed=0, state=state, on_step=kill)
+        fit(gmc(), data(), often, seed=0, state=state, on_step=kill)
     return state
 
 
-def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    whole = gmc()
-    fit(whole, data(), config(), seed=0)
+VARIED = {"image": Augmentation(rotate=20.0, shift=0.1), "sound": Augmentation(noise=0.3)}
 
-    state = killed_training(tmp_path)
+
+def test_a_training_sees_varied_samples_in_units_of_its_data() -> None:
+    seen: list[Batch] = []
+
+    class Watched(GMC):
+        def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+            seen.append(batch)
+            return super().losses(batch)
+
+    torch.manual_seed(0)
+    train = data(32)
+    fit(Watched(MODALITIES), train, config(steps=2, augment=VARIED), seed=0)
+    rows = np.array([*sample_order(32, 32, 0, 0, 1)]).ravel()
+    plain = train.batch(rows)
+    noise = seen[0].values["sound"] - plain.values["sound"]
+    unit = train.values["sound"][:].std(axis=0)
+    assert (noise.numpy() / unit).std() == pytest.approx(0.3, rel=0.2)
+    assert not torch.equal(seen[0].values["image"], plain.values["image"].float() / 255)
+
+
+@pytest.mark.parametrize("augment", [{}, VARIED])
+def test_a_killed_training_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, augment: dict[str, Augmentation]
+) -> None:
+    whole = gmc()
+    fit(whole, data(), config(augment=augment), seed=0)
+
+    state = killed_training(tmp_path, augment=augment)
     steps: list[int] = []
     resumed = gmc()
     fit(
         resumed,
         data(),
-        config(),
+        config(augment=augment),
         seed=0,
         state=state,
         on_step=lambda step, _: steps.append(step),

@@ -9,7 +9,8 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from mmrl.data.arrays import ArrayData
-from mmrl.fit import FitConfig, fit
+from mmrl.fit import fit
+from mmrl.fit_config import FitConfig
 from mmrl.methods.gmc import GMC
 from mmrl.modality import Modality
 from mmrl.nn.gather import gather

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmrl.fit import FitConfig, fit
+from mmrl.fit import fit
+from mmrl.fit_config import FitConfig
 from mmrl.methods import METHODS, Method
 from mmrl.methods.method import MethodConfig
 from mmrl.modality import Modality

@@ -135,6 +135,8 @@ class DiCMoR(Supervised):
     Config: ClassVar[type[MethodConfig]] = DiCMoRConfig
     config: DiCMoRConfig
     updates: Tensor
+    lowest: Tensor
+    highest: Tensor
 
     def __init__(self, modalities: Sequence[Modality], config: DiCMoRConfig | None = None) -> None:
         super().__init__(modalities, config)
@@ -178,6 +180,9 @@ class DiCMoR(Supervised):
         )
         self.out = nn.Linear(self.latent_dim, self.outputs)
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        # Of each modality's features in training.
+        self.register_buffer("lowest", torch.full((count, c.width), math.inf))
+        self.register_buffer("highest", torch.full((count, c.width), -math.inf))
 
     def _count_classes(self) -> int:
         if self.config.task == "regression":
@@ -286,7 +291,29 @@ class DiCMoR(Supervised):
             scale, shift = packing.pack(by_class)[..., None].chunk(2, dim=2)
             moved = scale * moved + shift
         back = self.flows.inverse(_flat(moved), packing.chosen_groups)
-        return packing.unpack(_unflat(back, moved.shape[1]), made.flatten(1, 2)).view_as(made)
+        made = packing.unpack(_unflat(back, moved.shape[1]), made.flatten(1, 2)).view_as(made)
+        return self._within_seen(made) * needed[..., None, None]
+
+    def _within_seen(
+        self, made: Float[Tensor, "modalities sources batch width steps"]
+    ) -> Float[Tensor, "modalities sources batch width steps"]:
+        """Values that no feature ever had in training become the nearest one that some had.
+
+        What a flow never saw can come out of its inverse larger by any factor (Behrmann et al.:
+        "Understanding and mitigating exploding inverses in invertible neural networks", 2021).
+        """
+        known = self.lowest <= self.highest
+        low = self.lowest.where(known, -math.inf)[:, None, None, :, None]
+        high = self.highest.where(known, math.inf)[:, None, None, :, None]
+        return made.clamp(low, high)
+
+    @torch.no_grad()
+    def _see(self, x: Float[Tensor, "modalities batch width steps"], known: Tensor) -> None:
+        missing = ~known.T[:, :, None, None]
+        lowest = x.masked_fill(missing, math.inf).amin(dim=(1, 3))
+        highest = x.masked_fill(missing, -math.inf).amax(dim=(1, 3))
+        self.lowest.copy_(torch.minimum(self.lowest, lowest))
+        self.highest.copy_(torch.maximum(self.highest, highest))
 
     def recover(
         self,
@@ -370,6 +397,7 @@ class DiCMoR(Supervised):
         kept = available
         if self.training:
             kept = hide(available, self.config.hide_rate)
+            self._see(x, known)
             self.flows.initialize(_flat(x), known.T.repeat_interleave(self.steps, dim=1))
         z, log_det = self.latents(x.detach())
         terms = {"density": self._density(z, log_det, known, y)}

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mmrl.methods.dicmor import DiCMoR, DiCMoRConfig
+from mmrl.methods.dicmor import DiCMoR
+from mmrl.methods.dicmor_config import DiCMoRConfig
 from mmrl.methods.gmc import GMC, GMCConfig
 from mmrl.methods.smil import SMIL
 from mmrl.methods.smil_config import SMILConfig

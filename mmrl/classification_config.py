@@ -12,7 +12,7 @@ from mmrl.data.protocol import Protocol
 from mmrl.data.sets import LOADERS
 from mmrl.fit_config import FitConfig
 from mmrl.methods import METHODS, Supervised
-from mmrl.methods.dicmor import DiCMoRConfig
+from mmrl.methods.dicmor_config import DiCMoRConfig
 from mmrl.methods.method import MethodConfig
 from mmrl.methods.smil_config import SMILConfig
 from mmrl.settings import ConfigError, typed

@@ -1,4 +1,4 @@
-"""The head that predicts from a representation: one residual layer and a linear map."""
+"""A residual layer on a representation, and the head that predicts from it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,32 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mmrl.nn.dropout import dropout
 
-class ResidualHead(nn.Module):
-    """Adds two layers of the input to the input, and maps the sum (MulT, supervised GMC).
+
+class Residual(nn.Module):
+    """Adds two layers of the input to the input.
+
+    Args:
+        width: Of the input.
+        rate: Of dropout between the layers.
+    """
+
+    def __init__(self, width: int, rate: float = 0.0) -> None:
+        super().__init__()
+        self.rate = rate
+        self.residual1 = nn.Linear(width, width)
+        self.residual2 = nn.Linear(width, width)
+
+    def forward(self, z: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        """The sum."""
+        y = dropout(F.relu(self.residual1(z)), self.rate, self.training)
+        total: Tensor = z + self.residual2(y)
+        return total
+
+
+class ResidualHead(Residual):
+    """A residual layer and a linear map (MulT, supervised GMC).
 
     Args:
         width: Of the input.
@@ -16,12 +39,10 @@ class ResidualHead(nn.Module):
     """
 
     def __init__(self, width: int, outputs: int) -> None:
-        super().__init__()
-        self.residual1 = nn.Linear(width, width)
-        self.residual2 = nn.Linear(width, width)
+        super().__init__(width)
         self.out = nn.Linear(width, outputs)
 
     def forward(self, z: Float[Tensor, "batch width"]) -> Float[Tensor, "batch outputs"]:
         """The prediction."""
-        y: Tensor = self.out(z + self.residual2(F.relu(self.residual1(z))))
+        y: Tensor = self.out(super().forward(z))
         return y

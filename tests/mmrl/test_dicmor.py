@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmrl.methods.dicmor import DiCMoR, DiCMoRConfig
+from mmrl.methods.dicmor import DiCMoR
+from mmrl.methods.dicmor_config import DiCMoRConfig
 from mmrl.modality import Batch, Modality
 from mmrl.testing import made_data, optimization
 

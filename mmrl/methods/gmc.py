@@ -45,6 +45,10 @@ class GMCConfig(MethodConfig):
             joint encoder with placeholders, trained on random subsets with the same loss; or
             `average_all`: complete samples are the average of their unimodal vectors, too, and the
             joint encoder only teaches.
+        reconstruction_weight: Of the squared error with which a linear map reads the scaled values
+            of all modalities of kind vector off every representation. Alignment keeps what
+            modalities share; a robot's policy also needs what one of them alone knows. 0 is the
+            paper's.
     """
 
     latent_dim: int = 10
@@ -55,6 +59,7 @@ class GMCConfig(MethodConfig):
     trunks: dict[str, Any] = field(default_factory=dict)
     negatives: str = "all"
     incomplete: str = "average"
+    reconstruction_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if self.latent_dim < 2 or self.common_dim < 1:
@@ -67,6 +72,10 @@ class GMCConfig(MethodConfig):
             raise ValueError(f"negatives is {self.negatives!r}; known: {sorted(NEGATIVES)}")
         if self.incomplete not in INCOMPLETE:
             raise ValueError(f"incomplete is {self.incomplete!r}; known: {INCOMPLETE}")
+        if not self.reconstruction_weight >= 0:
+            raise ValueError(
+                f"reconstruction_weight must not be negative, got {self.reconstruction_weight}"
+            )
 
 
 class GMC(Method):
@@ -81,7 +90,8 @@ class GMC(Method):
         config: See `GMCConfig`.
 
     Raises:
-        ValueError: `config.trunks` names a modality that is not there.
+        ValueError: `config.trunks` names a modality that is not there, or `reconstruction_weight`
+            is set and no modality is of kind vector.
     """
 
     name: ClassVar[str] = "gmc"
@@ -105,6 +115,14 @@ class GMC(Method):
         for i in range(len(widths) - 1):
             layers += [nn.Linear(widths[i], widths[i + 1]), nn.SiLU()]
         self.head = nn.Sequential(*layers[:-1])
+        sizes = {m.name: m.size for m in self.modalities if m.kind == "vector"}
+        if self.config.reconstruction_weight and not sizes:
+            raise ValueError("reconstruction_weight wants a modality of kind vector; there is none")
+        self.read = nn.ModuleDict(
+            {name: nn.Linear(self.latent_dim, size) for name, size in sizes.items()}
+            if self.config.reconstruction_weight
+            else {}
+        )
 
     def project(self, common: Tensor) -> Float[Tensor, "batch latent"]:
         """The shared head: unit vectors."""
@@ -112,7 +130,9 @@ class GMC(Method):
 
     def represent(self, batch: Batch) -> dict[str, Tensor]:
         """Unit vectors of the complete observations (`joint`) and of each modality by name."""
-        inputs, available = self.prepare(batch)
+        return self._represent(*self.prepare(batch))
+
+    def _represent(self, inputs: Mapping[str, Tensor], available: Tensor) -> dict[str, Tensor]:
         if not bool(available.all()):
             raise ValueError(
                 "GMC learns from complete observations only; leave out the samples in which a "
@@ -122,18 +142,34 @@ class GMC(Method):
         common = {name: self.unimodal[name](inputs[name]) for name in self.names}
         common["joint"] = self.joint.join(features)
         if self.joint.placeholders is not None:
-            subsets = random_subsets(len(batch), len(self.names), available.device)
+            subsets = random_subsets(len(available), len(self.names), available.device)
             common["subset"] = self.joint.join(features, subsets)
         projected = self.project(torch.cat(list(common.values()))).chunk(len(common))
         return dict(zip(common, projected, strict=True))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The contrastive term of every modality (and of random subsets), and their sum."""
-        vectors = {name: gather(vector) for name, vector in self.represent(batch).items()}
+        """The contrastive term of every modality (and of random subsets), and the sum of all."""
+        inputs, available = self.prepare(batch)
+        own = self._represent(inputs, available)
+        vectors = {name: gather(vector) for name, vector in own.items()}
         joint = vectors.pop("joint")
         term = NEGATIVES[self.config.negatives]
         terms = {name: term(joint, z, self.config.temperature) for name, z in vectors.items()}
+        if self.config.reconstruction_weight:
+            error = self._reading_error(own, inputs)
+            terms["reconstruction"] = self.config.reconstruction_weight * error
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
+
+    def _reading_error(
+        self, vectors: Mapping[str, Tensor], inputs: Mapping[str, Tensor]
+    ) -> Float[Tensor, ""]:
+        """Mean squared error of what is read off each vector, added up over vectors."""
+        true = torch.cat([inputs[name].flatten(1) for name in self.read], dim=1)
+        errors = [
+            F.mse_loss(torch.cat([read(z) for read in self.read.values()], dim=1), true)
+            for z in vectors.values()
+        ]
+        return torch.stack(errors).sum()
 
     def _encode(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]

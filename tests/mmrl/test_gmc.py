@@ -1,11 +1,15 @@
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmrl.data.arrays import ArrayData, Column
+from mmrl.fit import fit
+from mmrl.fit_config import FitConfig
 from mmrl.losses import nt_xent
 from mmrl.methods.gmc import GMC, GMCConfig, random_subsets
 from mmrl.modality import Batch, Modality
@@ -81,6 +85,56 @@ def test_loss_sums_one_term_per_modality() -> None:
     for name, term in expected.items():
         torch.testing.assert_close(terms[name], term)
     torch.testing.assert_close(terms["loss"], torch.stack(list(expected.values())).sum())
+
+
+def test_reconstruction_reads_vectors_off_every_representation() -> None:
+    gmc, values = small(reconstruction_weight=2.0), observations()
+    views = [gmc.encode(values), *(gmc.encode({name: x}) for name, x in values.items())]
+    expected = 0.0
+    for z in views:
+        errors = []
+        for name in ("sound", "touch"):
+            read = gmc.read[name]
+            assert isinstance(read, nn.Linear)
+            errors.append((z @ read.weight.T + read.bias - values[name]).square())
+        expected += 2.0 * float(torch.cat(errors, dim=1).mean().detach())
+    terms = gmc.losses(complete(values))
+    assert float(terms["reconstruction"].detach()) == pytest.approx(expected, rel=1e-5)
+    plain = small().losses(complete(values))
+    assert "reconstruction" not in plain
+    assert set(terms) - set(plain) == {"reconstruction"}
+
+
+def test_reconstruction_keeps_what_one_modality_alone_knows() -> None:
+    """Sensors that share one number of five: alignment alone lets go of the others."""
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(600, 1))
+    values: dict[str, Column] = {
+        name: np.hstack([shared, rng.normal(size=(600, 4))]).astype(np.float32)
+        for name in ("left", "right")
+    }
+    modalities = [Modality(name, (5,), "vector") for name in values]
+    train = ArrayData(values, modalities)
+    rest = {}
+    for weight in (0.0, 10.0):
+        torch.manual_seed(0)
+        gmc = GMC(modalities, GMCConfig(latent_dim=16, reconstruction_weight=weight))
+        fit(gmc, train, FitConfig(steps=400, lr=1e-2, accelerator="cpu"), seed=0)
+        with torch.no_grad():
+            z = gmc.encode(train.batch(np.arange(600)).values).double()
+        z1 = torch.cat([z, torch.ones(600, 1).double()], dim=1)
+        own = torch.from_numpy(np.hstack([values[name][:][:, 1:] for name in values])).double()
+        left = own - z1 @ torch.linalg.lstsq(z1, own).solution
+        rest[weight] = float(left.square().mean() / own.square().mean())
+    assert rest[10.0] < 0.1
+    assert rest[10.0] < 0.3 * rest[0.0]
+
+
+def test_reconstruction_wants_a_vector() -> None:
+    with pytest.raises(ValueError, match="wants a modality of kind vector"):
+        GMC(SMALL[:1], GMCConfig(reconstruction_weight=1.0))
+    with pytest.raises(ValueError, match="must not be negative, got -1"):
+        GMCConfig(reconstruction_weight=-1.0)
 
 
 def test_the_radius_scales_what_policies_see_and_not_the_loss() -> None:

@@ -247,6 +247,21 @@ def test_wrong_conditions_are_refused_before_any_work(condition: str, message: s
         check_environment(config(f"evaluate.conditions=[{condition}]"))
 
 
+@pytest.mark.parametrize(
+    ("augment", "message"),
+    [
+        (
+            "{smell: {noise: 0.1}}",
+            r"augment names \['smell'\]; the modalities are \['image', 'sound'",
+        ),
+        ("{sound: {rotate: 10}}", r"augment\.sound: rotate does not fit .* kind vector"),
+    ],
+)
+def test_wrong_variations_are_refused_before_any_work(augment: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_environment(config(f"+fit.augment={augment}"))
+
+
 def scalars(folder: Path) -> dict[str, list[float]]:
     """All values in TensorBoard's files below a folder, by name."""
     found: dict[str, list[float]] = {}

@@ -19,9 +19,9 @@ from mmrl.data.arrays import ArrayData
 from mmrl.modality import Batch, Modality, has_channels_last
 from mmrl.nn.standardize import BYTE_MAX, Standardize
 
-PLANE = ("rotate", "shear", "zoom", "shift")
-FITTING: dict[str, tuple[str, ...]] = {
-    "image": (*PLANE, "gain", "noise"),
+MOVES = ("rotate", "shear", "zoom", "shift")
+VARIATIONS: dict[str, tuple[str, ...]] = {
+    "image": (*MOVES, "gain", "noise"),
     "sound": ("zoom", "shift", "noise"),
     "sequence": ("zoom", "shift", "gain", "noise"),
     "vector": ("gain", "noise"),
@@ -99,8 +99,8 @@ class Augment:
             raise ValueError(f"augment names {unknown}; the modalities are {names}")
         self.modalities = [m for m in modalities if m.name in settings]
         for m in self.modalities:
-            if wrong := [key for key in settings[m.name].chosen if key not in FITTING[m.kind]]:
-                fitting = ", ".join(FITTING[m.kind]) or "nothing"
+            if wrong := [key for key in settings[m.name].chosen if key not in VARIATIONS[m.kind]]:
+                fitting = ", ".join(VARIATIONS[m.kind]) or "nothing"
                 raise ValueError(
                     f"augment.{m.name}: {wrong[0]} does not fit a modality of kind {m.kind}, "
                     f"which can be varied by {fitting}"
@@ -125,7 +125,7 @@ class Augment:
     def _vary(self, x: Tensor, modality: Modality) -> Tensor:
         chosen = self.settings[modality.name]
         x = x.float() / BYTE_MAX if x.dtype == torch.uint8 else x.float()
-        if any(getattr(chosen, name) for name in PLANE):
+        if any(getattr(chosen, name) for name in MOVES):
             x = _move(x, chosen, modality)
         if chosen.gain:
             x = x * (1 + chosen.gain * _uniform(len(x), *[1] * (x.dim() - 1)).to(x.device))

@@ -23,8 +23,10 @@ LAYERS = (
     ("mmrl.nn", "mmrl.losses"),
     ("mmrl.methods", "mmrl.checkpoint"),
     (
+        "mmrl.augment",
         "mmrl.data",
         "mmrl.fit",
+        "mmrl.fit_config",
         "mmrl.metrics",
         "mmrl.plots",
         "mmrl.report",

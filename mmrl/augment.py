@@ -38,8 +38,8 @@ class Augmentation:
     the values of the other edge are repeated.
 
     Args:
-        rotate: Greatest angle of a rotation, in degrees.
-        shear: Greatest angle of a shear, in degrees.
+        rotate: Greatest angle of a rotation, in degrees, in [0, 180].
+        shear: Greatest angle of a shear, in degrees, in [0, 90).
         zoom: Greatest share by which sides, or the duration, become longer or shorter, in [0, 1).
         shift: Greatest shift, as a share of the sides or of the duration, in [0, 1).
         gain: Greatest share by which all values of a reading grow or shrink together, in [0, 1).
@@ -58,10 +58,11 @@ class Augmentation:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, end in {"rotate": 181, "shear": 90, "zoom": 1, "shift": 1, "gain": 1}.items():
+        if not 0 <= self.rotate <= 180:
+            raise ValueError(f"rotate must lie in [0, 180], got {self.rotate}")
+        for name, end in {"shear": 90, "zoom": 1, "shift": 1, "gain": 1}.items():
             if not 0 <= getattr(self, name) < end:
-                until = f"[0, {end:g})"
-                raise ValueError(f"{name} must lie in {until}, got {getattr(self, name)}")
+                raise ValueError(f"{name} must lie in [0, {end}), got {getattr(self, name)}")
         if not 0 <= self.noise < math.inf:
             raise ValueError(f"noise must be at least 0 and finite, got {self.noise}")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import codecs
 import pickle
 from collections import OrderedDict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmrl.data.dataset import DataError
 
@@ -21,10 +21,80 @@ def _encode(text: str, encoding: str) -> bytes:
     return codecs.encode(text, "latin-1")
 
 
-_ARRAYS = {"_reconstruct", "scalar"}
+class _Type:
+    """What a pickled type of numbers or text becomes; numpy's own would believe any state."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        self.dtype = np.dtype(_text(code))
+        if self.dtype.kind not in "biufcSUO" or self.dtype.subdtype is not None:
+            raise pickle.UnpicklingError(f"it holds an array of type {self.dtype}")
+
+    def __setstate__(self, state: Any) -> None:
+        _, order, subtype, names, fields, *rest = state
+        if (subtype, names, fields) != (None, None, None) or len(rest) > 3:
+            raise pickle.UnpicklingError("it holds an array of records")
+        self.dtype = self.dtype.newbyteorder(_text(order))  # type: ignore[arg-type]
+
+    @staticmethod
+    def plain(found: Any) -> np.dtype[Any]:
+        """The type that is found, if it has no objects: their bytes would be taken for pointers."""
+        if not isinstance(found, _Type) or found.dtype.hasobject:
+            raise pickle.UnpicklingError("it holds a forged array")
+        return found.dtype
+
+
+class _Array(np.ndarray):
+    """An array that believes no more of its state than what plain arrays have."""
+
+    def __setstate__(self, state: Any) -> None:
+        *version, shape, kind, is_fortran, data = state
+        if isinstance(data, list) and isinstance(kind, _Type) and kind.dtype == np.dtype("O"):
+            dtype = kind.dtype
+        else:
+            dtype, data = _Type.plain(kind), _bytes(data)
+        super().__setstate__((*version, shape, dtype, is_fortran, data))
+
+
+class _NDArray:
+    """Stands for `numpy.ndarray`, which files name, and which would take any memory if called."""
+
+    def __new__(cls, *_: Any, **__: Any) -> _NDArray:
+        raise pickle.UnpicklingError("it holds a forged array")
+
+
+def _reconstruct(kind: Any, *_: Any) -> Any:
+    if kind is not _NDArray:
+        raise pickle.UnpicklingError("it holds a forged array")
+    return np.ndarray.__new__(_Array, (0,), np.int8)
+
+
+def _scalar(kind: Any, data: Any) -> Any:
+    dtype, content = _Type.plain(kind), _bytes(data)
+    if len(content) != dtype.itemsize:
+        raise pickle.UnpicklingError("it holds a number of another size than its type")
+    return np.ndarray((), dtype, content)[()]
+
+
+def _frombuffer(data: Any, kind: Any, shape: Any, order: Any) -> NDArray[Any]:
+    found: NDArray[Any] = np.frombuffer(data, _Type.plain(kind)).reshape(shape, order=order)
+    return found
+
+
+def _text(code: Any) -> str:
+    return code.decode("latin-1") if isinstance(code, bytes) else str(code)
+
+
+def _bytes(data: Any) -> bytes:
+    """Python 2 wrote them as text."""
+    if not isinstance(data, bytes | bytearray | str):
+        raise pickle.UnpicklingError("it holds a forged array")
+    return codecs.encode(data, "latin-1") if isinstance(data, str) else bytes(data)
+
+
+_ARRAYS: dict[str, Any] = {"_reconstruct": _reconstruct, "scalar": _scalar}
 _PLAIN: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): _NDArray,
+    ("numpy", "dtype"): _Type,
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): OrderedDict,
 }
@@ -48,9 +118,9 @@ class _ArrayUnpickler(pickle.Unpickler):
         if module in ("builtins", "__builtin__") and name in _BUILTINS:
             return _BUILTINS[name]
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in _ARRAYS:
-            return getattr(import_module("numpy._core.multiarray"), name)
+            return _ARRAYS[name]
         if module in ("numpy.core.numeric", "numpy._core.numeric") and name == "_frombuffer":
-            return import_module("numpy._core.numeric")._frombuffer
+            return _frombuffer
         raise pickle.UnpicklingError(f"it holds a {module}.{name}")
 
 

@@ -76,6 +76,42 @@ def test_anything_else_is_refused_and_not_run(
     assert [p.name for p in tmp_path.iterdir()] == ["x.pkl"]
 
 
+class Forged:
+    """An array of which numpy would believe that eight bytes of the file are a pointer."""
+
+    def __init__(self, function: Any, arguments: Any, state: Any = None) -> None:
+        self.call = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+OBJECTS = np.dtype("O")
+RECONSTRUCT = np.zeros(1).__reduce__()[0]
+FROM_BUFFER = np.zeros(1).__reduce_ex__(5)[0]
+RECORD = Forged(np.dtype, ("V8",), (3, "|", None, ("x",), {"x": (OBJECTS, 0)}, 8, 1, 0))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        Forged(np.ndarray, ((1,), OBJECTS, b"A" * 8)),
+        Forged(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (1,), OBJECTS, False, b"A" * 8)),
+        Forged(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (1,), RECORD, False, b"A" * 8)),
+        Forged(FROM_BUFFER, (b"A" * 8, RECORD, (1,), "C")),
+        Forged(FROM_BUFFER, (b"A" * 8, OBJECTS, (1,), "C")),
+        Forged(np.float32(1).__reduce__()[0], (OBJECTS, b"A" * 8)),
+        Forged(np.float32(1).__reduce__()[0], (np.dtype("f8"), b"A")),
+        np.zeros(2, [("a", "f4"), ("b", "O")]),
+        np.zeros(2, "M8[s]"),
+    ],
+)
+def test_forged_arrays_are_refused(tmp_path: Path, content: Any) -> None:
+    path = dump(content, tmp_path / "x.pkl")
+    with pytest.raises(DataError, match=r"x.pkl is not read: it holds a"):
+        read_pickle(path)
+
+
 def test_only_plain_bytes_are_decoded(tmp_path: Path) -> None:
     path = tmp_path / "x.pkl"
     path.write_bytes(b"c_codecs\nencode\n(Vabc\nVrot13\ntR.")

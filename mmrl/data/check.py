@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mmrl.data.arrays import ArrayData
 from mmrl.data.custom import Parsed, parse, read_arrays
-from mmrl.data.dataset import TASKS
+from mmrl.data.dataset import TASKS, DataSet
 from mmrl.data.sequences import Sequences
 
 CHUNK = 1024
@@ -43,6 +44,9 @@ def check_file(path: Path | str) -> Report:
         DataError: It cannot be loaded at all; the message says why.
     """
     parsed = parse(read_arrays(Path(path)))
+    train, test = parsed.splits["train"], parsed.splits["test"]
+    valid = parsed.splits.get("valid", train)
+    DataSet(Path(path).stem, train, valid, test, parsed.target_names)  # refuses what does not fit
     report = Report(parsed)
     if parsed.unknown:
         report.warnings.append(f"these arrays mean nothing and are ignored: {parsed.unknown}")
@@ -76,6 +80,8 @@ def _of_targets(parsed: Parsed) -> list[str]:
         flat = [i for i in range(train.shape[1]) if len(np.unique(train[:, i])) == 1]
         return [f"target {parsed.target_names[i]} is the same in all of train" for i in flat]
     found = []
+    if len(parsed.target_names) < 2:
+        found.append("there is only one class, from which nothing is learned")
     for split, data in parsed.splits.items():
         assert data.target is not None
         if unseen := sorted(set(data.target.tolist()) - set(train.tolist())):
@@ -90,8 +96,11 @@ def _leaks(parsed: Parsed) -> list[str]:
     prints = {split: _fingerprints(data) for split, data in parsed.splits.items()}
     for first, second in combinations(parsed.splits, 2):
         names = [m.name for m in parsed.splits[first].modalities]
-        whole = [tuple(row) for row in prints[first].tolist()]
-        if same := len(_shared(whole, [tuple(row) for row in prints[second].tolist()])):
+        # Samples without any modality are alike, and no leak.
+        whole, others = (
+            [tuple(row) for row in prints[split].tolist() if any(row)] for split in (first, second)
+        )
+        if same := len(_shared(whole, others)):
             found.append(f"leak: {same} samples of {second} are in {first} too")
             continue
         for i, name in enumerate(names):
@@ -140,7 +149,7 @@ def show(report: Report, console: Console) -> None:
             f"No split valid: it is cut from train by the seed{strata.get(_task(parsed), '')}."
         )
     for warning in report.warnings:
-        console.print(f"[yellow]![/] {warning}", highlight=False)
+        console.print(f"[yellow]![/] {escape(warning)}", highlight=False)
     if not report.warnings:
         console.print("[green]Nothing suspicious.[/]")
 
@@ -155,7 +164,7 @@ def _modality_table(parsed: Parsed) -> Table:
         column = parsed.splits["train"].values[modality.name]
         shape = "×".join(map(str, modality.shape))
         cells = [_summary(data, i) for data in parsed.splits.values()]
-        table.add_row(modality.name, modality.kind, shape, str(column.dtype), *cells)
+        table.add_row(escape(modality.name), modality.kind, shape, str(column.dtype), *cells)
     return table
 
 
@@ -180,7 +189,9 @@ def _target_table(parsed: Parsed) -> Table:
     for split in parsed.splits:
         table.add_column(split, justify="right")
     for i, name in enumerate(parsed.target_names[:MANY_CLASSES]):
-        table.add_row(name, *(_target(data.target, i, task) for data in parsed.splits.values()))
+        table.add_row(
+            escape(name), *(_target(data.target, i, task) for data in parsed.splits.values())
+        )
     if (rest := len(parsed.target_names) - MANY_CLASSES) > 0:
         table.add_row(f"… {rest} more")
     if task == "labels":

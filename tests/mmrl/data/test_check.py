@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mmrl.data import DataError
 from mmrl.data.__main__ import main
 from mmrl.data.check import check_file
 from mmrl.data.sets import FILES
@@ -113,3 +114,34 @@ def test_the_command_fails_on_what_cannot_be_loaded(
 ) -> None:
     assert main(["check", str(tmp_path / "none.npz")]) == 1
     assert "there is no file or folder" in capsys.readouterr().err
+
+
+def test_what_would_not_load_or_teach_is_said(tmp_path: Path) -> None:
+    arrays = make() | {"target_names": np.array(["a", "b"])}
+    with pytest.raises(DataError, match="has class 2, but there are only 2 class names"):
+        warnings(arrays, tmp_path)
+    arrays = make()
+    for split in ("train", "test"):
+        arrays[f"{split}/target"][:] = 0
+    assert warnings(arrays, tmp_path) == ["there is only one class, from which nothing is learned"]
+
+
+def test_samples_without_anything_are_no_leak(tmp_path: Path) -> None:
+    arrays = make()
+    for split in ("train", "test"):
+        arrays[f"{split}/touch"][:2] = np.nan
+        arrays[f"{split}/gait/values"][:6] = np.nan
+    assert [w for w in warnings(arrays, tmp_path) if "leak" in w] == []
+
+
+def test_names_with_brackets_are_printed_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = np.array(["[/x]", "[red]", "c"])
+    np.savez(tmp_path / "mine.npz", **make(), target_names=names)  # type: ignore[arg-type]
+    assert main(["check", str(tmp_path / "mine.npz")]) == 0
+    printed = capsys.readouterr().out
+    assert "[/x]" in printed
+    assert "[red]" in printed
+    assert main(["check", str(tmp_path / "none[x].npz")]) == 1
+    assert "none[x].npz" in capsys.readouterr().err

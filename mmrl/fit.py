@@ -110,7 +110,7 @@ def fit(
     module, wrapped = fabric.setup(method, optimizer)
     module.mark_forward_method("losses")
     schedule = _schedule(optimizer, config, total)
-    method.optimization = Optimization(fabric, module, wrapped, config.clip_norm, train)
+    method.optimization = Optimization(fabric, module, wrapped, config.clip_norm, train, augment)
     best = _Best(method, config, validate, max(1, min(validate_from, total)), total)
     saved = _State(method, optimizer, schedule, best, state, [seed, total, len(train)])
     start = saved.restore()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
@@ -48,6 +48,10 @@ class Samples(Protocol):
         """The samples at `rows`."""
 
 
+Vary = Callable[[Batch], Batch]
+"""What the training loop does to a batch before a method sees it."""
+
+
 class Optimization:
     """What an update needs from the training loop: losses, backward, clipping and a step.
 
@@ -57,6 +61,7 @@ class Optimization:
         optimizer: The optimiser over the method's parameters, as Fabric wrapped it.
         clip_norm: Gradients are scaled down to this norm; None leaves them.
         data: All that is trained on; None where the loop does not hand it out.
+        vary: Random variations, for samples that a method draws from `data` to learn from.
     """
 
     def __init__(
@@ -66,12 +71,25 @@ class Optimization:
         optimizer: torch.optim.Optimizer,
         clip_norm: float | None = None,
         data: Samples | None = None,
+        vary: Vary | None = None,
     ) -> None:
         self.fabric = fabric
         self.module = module
         self.optimizer = optimizer
         self.clip_norm = clip_norm
         self.data = data
+        self.vary = vary
+
+    def draw(self, rows: NDArray[np.intp]) -> Batch:
+        """Samples of `data` as the training loop hands them out: on the device, and varied.
+
+        Raises:
+            RuntimeError: The loop does not hand out its data.
+        """
+        if self.data is None:
+            raise RuntimeError("this training loop hands out no data: Optimization.data")
+        batch = self.data.batch(rows).to(self.fabric.device)
+        return batch if self.vary is None else self.vary(batch)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`Method.losses` at the configured precision and on all ranks."""

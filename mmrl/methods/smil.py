@@ -109,7 +109,8 @@ class SMIL(SMILNetwork):
         Algorithm 1 draws from both sets; where few samples are complete, chance would leave a
         batch with next to none.
         """
-        data = self.attached().data
+        optimization = self.attached()
+        data = optimization.data
         whole = batch.available.all(dim=1)
         lacking = int((~whole).sum()) - int(whole.sum())
         if data is None or lacking <= 0:
@@ -118,7 +119,7 @@ class SMIL(SMILNetwork):
         if not len(complete):
             return batch
         drawn = complete[torch.randint(len(complete), (lacking,)).numpy()]
-        more = data.batch(drawn).to(batch.available.device)
+        more = optimization.draw(drawn)
         assert batch.target is not None
         assert more.target is not None
         return Batch(

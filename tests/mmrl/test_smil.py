@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmrl.augment import Augmentation
+from mmrl.fit import fit
+from mmrl.fit_config import FitConfig
 from mmrl.methods.smil import SMIL, _hide_one_or_more
 from mmrl.methods.smil_config import SMILConfig
 from mmrl.modality import Modality
@@ -285,6 +288,23 @@ def test_batches_with_few_complete_samples_get_more_of_them() -> None:
     known = torch.as_tensor(data.values["b"][:2])
     assert all(bool((row == known).all(dim=1).any()) for row in batch.values["b"][whole])
     assert len(enough) == 4
+
+
+def test_drawn_samples_are_varied_like_the_batch() -> None:
+    """Images become numbers in [0, 1] by variation: bytes beside them would be seen 255 times."""
+    modalities = [Modality("image", (1, 8, 8), "image"), B]
+    data = made_data(modalities, samples=12)
+    data.available[2:, 1] = False
+    model = SMIL(modalities, SMILConfig(outputs=3, clusters=2, pretrain_steps=1))
+    model.updates.fill_(10)
+    seen: list[Tensor] = []
+    model.trunks["image"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    config = FitConfig(
+        steps=2, batch_size=8, save_every=1e9, augment={"image": Augmentation(shift=0.1)}
+    )
+    fit(model, data, config, seed=0)
+    assert seen
+    assert max(float(x.max()) for x in seen) <= 1
 
 
 def test_too_few_samples_for_the_priors_are_named() -> None:

@@ -51,7 +51,7 @@ class ZerosAlone(VectorWrapper[Any, Any, Any, Any, Any]):
         for values, rows in zip(observations.values(), self._rows[self._step % STEPS], strict=True):
             values[rows] = 0
         self._step += 1
-        return observations, *rest  # type: ignore[return-value]
+        return observations, *rest
 
 
 def episode_us(envs: Any, actions: Any) -> float:

@@ -22,6 +22,7 @@ from mmrl.nn.flows import ParallelGlow
 from mmrl.nn.packing import Packing
 from mmrl.nn.refiner import ParallelRefiner
 from mmrl.nn.residual_head import Residual
+from mmrl.nn.rows import on_rows
 from mmrl.nn.subsets import hide
 from mmrl.nn.tokens import common_steps, sequence_encoder
 from mmrl.nn.transformers import MultimodalTransformer
@@ -113,11 +114,27 @@ class DiCMoR(Supervised):
             return y[:, 0].round().clamp(-limit, limit).long() + limit
         return y
 
+    @property
+    def holds_features(self) -> bool:
+        """Whether encoders learn no more, so that flows model features that stay as they are."""
+        return self.pretrained and self.config.pretrain_steps > 0
+
+    def train(self, mode: bool = True) -> DiCMoR:
+        """As every module, but encoders that learn no more evaluate: batch statistics stay, too."""
+        super().train(mode)
+        self.encoders.train(mode and not self.holds_features)
+        return self
+
     def features(self, inputs: Mapping[str, Tensor], available: Tensor) -> Tensor:
         """Features (modalities, batch, width, steps), zeros where missing."""
-        x: Tensor = torch.stack([self.encoders[name](inputs[name]) for name in self.names])
-        x = x * available.T[:, :, None, None]
-        return x.detach() if self.pretrained and self.config.pretrain_steps else x
+        shape = (self.config.width, self.steps)
+        x = torch.stack(
+            [
+                on_rows(self.encoders[name], inputs[name], available[:, i], *shape)
+                for i, name in enumerate(self.names)
+            ]
+        )
+        return x.detach() if self.holds_features else x
 
     def latents(
         self, x: Float[Tensor, "modalities batch width steps"]
@@ -333,6 +350,8 @@ class DiCMoR(Supervised):
         """
         terms = super().update(batch)
         self.updates += 1
+        if int(self.updates) == self.config.pretrain_steps:
+            self.train(self.training)
         return terms
 
 

@@ -10,24 +10,24 @@ from torch import Tensor
 
 
 def on_rows(
-    network: Callable[[Tensor], Tensor], x: Tensor, rows: Bool[Tensor, " batch"], features: int
+    network: Callable[[Tensor], Tensor], x: Tensor, rows: Bool[Tensor, " batch"], *features: int
 ) -> Tensor:
     """What a network gives for some rows of a batch, and zeros for the others.
 
     Rows that are left out enter no batch statistics and get no gradient.
 
     Args:
-        network: From (rows, ...) to (rows, features).
+        network: From (rows, ...) to (rows, *features).
         x: (batch, ...).
         rows: Which ones the network sees.
-        features: Width of what it gives.
+        features: Width of what it gives, or all its axes but the first.
 
     Returns:
-        (batch, features).
+        (batch, *features).
 
     Example:
         >>> x = torch.tensor([[1.0], [2.0]])
-        >>> on_rows(torch.exp, x, torch.tensor([False, True]), features=1)
+        >>> on_rows(torch.exp, x, torch.tensor([False, True]), 1)
         tensor([[0.0000],
                 [7.3891]])
     """
@@ -35,6 +35,6 @@ def on_rows(
     if len(chosen) == len(x):
         return network(x)
     if not len(chosen):
-        return torch.zeros(len(x), features, device=x.device, dtype=x.dtype)
+        return torch.zeros(len(x), *features, device=x.device, dtype=x.dtype)
     y = network(x[chosen])
-    return y.new_zeros(len(x), features).index_copy(0, chosen, y)
+    return y.new_zeros(len(x), *features).index_copy(0, chosen, y)

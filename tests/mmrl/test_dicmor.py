@@ -197,6 +197,29 @@ def test_recovery_waits_for_the_end_of_pretraining() -> None:
     assert torch.equal(weight, fixed)
 
 
+def test_batch_statistics_are_of_what_is_there_and_end_with_pretraining() -> None:
+    """A sound's network has batch normalisation; rows without sound, and later ones, leave it."""
+    modalities = [Modality("image", (1, 8, 8), "image"), Modality("sound", (1, 8, 4), "sound")]
+    data = made_data(modalities, samples=16)
+    data.available[4:, 1] = False
+    model = DiCMoR(modalities, DiCMoRConfig(outputs=3, couplings=2, layers=1, pretrain_steps=2))
+    batch = data.batch(np.arange(16))
+    statistics = model.get_buffer("encoders.sound.0.layers.1.running_mean")
+    with optimization(model, data):
+        model.update(batch)
+        before = statistics.clone()
+        inputs, available = model.prepare(batch)
+        seen = model.encoders["sound"].get_submodule("0.layers.0")(inputs["sound"][:4])
+        mean = 0.9 * before + 0.1 * seen.mean(dim=(0, 2, 3))
+        model.update(batch)
+        torch.testing.assert_close(statistics, mean)
+        model.update(batch)
+        torch.testing.assert_close(statistics, mean)
+        in_training = model.features(inputs, available)
+        model.eval()
+        torch.testing.assert_close(in_training, model.features(inputs, available))
+
+
 def test_regression_rounds_targets_to_classes() -> None:
     model = dicmor(task="regression", outputs=1)
     y = torch.tensor([[-3.4], [-2.5], [0.5], [1.5], [2.7]])

@@ -113,8 +113,7 @@ class Augment:
         """Takes the units of `noise` from the training data."""
         for m in self.modalities:
             if self.settings[m.name].noise and not self.scales[m.name].is_fixed:
-                rows = torch.from_numpy(train.available[:, train.modalities.index(m)])
-                self.scales[m.name].estimate(torch.from_numpy(train.values[m.name][:]), rows)
+                self.scales[m.name].estimate(train.readings(m.name))
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch, varied; images become floating, in [0, 1] where they were bytes."""

@@ -99,7 +99,7 @@ def fit(
     torch.manual_seed(seed + fabric.global_rank)
     if config.channels_last:
         method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _fit_inputs(method, train)
+    method.fit_inputs(train)
     augment = Augment(config.augment, train.modalities)
     augment.measure(train)
     # One kernel for all parameters; it cannot share the work of 16-mixed, the gradients' unscaling.
@@ -324,15 +324,6 @@ def _schedule(
     if config.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-
-
-def _fit_inputs(method: Method, train: ArrayData) -> None:
-    values = {
-        m.name: torch.from_numpy(train.values[m.name][:])
-        for m in method.modalities
-        if m.kind not in ("image", "label")
-    }
-    method.fit_inputs(values, torch.from_numpy(train.available))
 
 
 def _check(method: Method, train: ArrayData, config: FitConfig) -> None:

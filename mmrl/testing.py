@@ -60,8 +60,7 @@ class Subject:
         """An untrained method, the same at every call, its input scaling estimated."""
         torch.manual_seed(0)
         method = self.build()
-        values = {name: torch.from_numpy(column[:]) for name, column in self.data.values.items()}
-        method.fit_inputs(values, torch.from_numpy(self.data.available))
+        method.fit_inputs(self.data)
         return method.to(self.device)
 
     def trained(self, updates: int | None = None) -> Method:

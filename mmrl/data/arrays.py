@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mmrl.data.npz import read_npz
 from mmrl.data.sequences import Sequences
 from mmrl.files import write_atomically
 from mmrl.modality import Batch, Modality
+
+CHUNK = 1024
+"""Samples whose readings are handed out at a time."""
 
 
 class BitImages:
@@ -133,6 +137,25 @@ class ArrayData:
         }
         target = None if self.target is None else torch.from_numpy(_wide(self.target[rows]))
         return Batch(values, torch.from_numpy(self.available[rows]), target)
+
+    def readings(self, name: str) -> Iterator[Tensor]:
+        """All values of a modality where it is there, some at a time.
+
+        Args:
+            name: Of the modality.
+
+        Yields:
+            (some samples, *shape); of sequences of different lengths the steps without padding,
+            (steps of some samples, *shape[1:]).
+        """
+        column = self.values[name]
+        place = [m.name for m in self.modalities].index(name)
+        rows = np.flatnonzero(self.available[:, place])
+        for start in range(0, len(rows), CHUNK):
+            chosen = rows[start : start + CHUNK]
+            yield torch.from_numpy(
+                column.steps_of(chosen) if isinstance(column, Sequences) else column[chosen]
+            )
 
     def subset(self, rows: NDArray[np.intp]) -> ArrayData:
         """A data set of the samples at `rows`."""

@@ -82,6 +82,12 @@ class Sequences:
         padded[~inside] = 0
         return padded
 
+    def steps_of(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """What is read of some samples, one after the other and without padding."""
+        positions = self.offsets[:-1][rows][:, None] + np.arange(self.steps)
+        found: NDArray[Any] = self.values[positions[positions < self.offsets[1:][rows][:, None]]]
+        return found
+
     def take(self, rows: NDArray[Any]) -> Sequences:
         """The sequences of some samples, unpadded and of the same reading length."""
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows

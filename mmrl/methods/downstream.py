@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mmrl.methods.method import Method, MethodConfig
+from mmrl.methods.method import Method, MethodConfig, Samples
 from mmrl.methods.supervised import Supervised, SupervisedConfig
 from mmrl.modality import Modality
 
@@ -101,7 +101,7 @@ class Downstream(Supervised):
         """As the encoder scales its inputs."""
         return self.encoder.scale(values)
 
-    def fit_inputs(self, values: Mapping[str, Tensor], available: Tensor) -> None:
+    def fit_inputs(self, data: Samples) -> None:
         """Nothing: the encoder's scaling was fixed when it was trained."""
 
     def _encode(

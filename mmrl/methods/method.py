@@ -47,6 +47,9 @@ class Samples(Protocol):
     def batch(self, rows: NDArray[np.intp]) -> Batch:
         """The samples at `rows`."""
 
+    def readings(self, name: str) -> Iterable[Tensor]:
+        """All values of a modality where it is there, some at a time (`Standardize.estimate`)."""
+
 
 Vary = Callable[[Batch], Batch]
 """What the training loop does to a batch before a method sees it."""
@@ -233,20 +236,15 @@ class Method(nn.Module, ABC):
         clean, available = mark_missing(batch.values, batch.available, self.modalities)
         return self.scale(clean), available
 
-    def fit_inputs(self, values: Mapping[str, Tensor], available: Tensor) -> None:
-        """Estimates the scaling of the inputs from training data, where `standardize` is set.
-
-        Args:
-            values: Raw values by modality name, (samples, *shape) each.
-            available: Mask (samples, modalities); unavailable values are left out.
-        """
+    def fit_inputs(self, data: Samples) -> None:
+        """Estimates the scaling of the inputs from training data, where `standardize` is set."""
         if not self.config.standardize:
             return
-        for i, modality in enumerate(self.modalities):
+        for modality in self.modalities:
             scaling = self.inputs[modality.name]
             assert isinstance(scaling, Standardize)
             if not scaling.is_fixed:
-                scaling.estimate(values[modality.name], available[:, i])
+                scaling.estimate(data.readings(modality.name))
 
     def describe(self) -> dict[str, Any]:
         """What is needed, beside the weights, to build this method again (plain data)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,6 @@ from mmrl.modality import Modality
 
 MIN_STD = 1e-6
 BYTE_MAX = 255.0
-CHUNK = 1024
 
 
 class Standardize(nn.Module):
@@ -33,33 +34,35 @@ class Standardize(nn.Module):
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("std", torch.ones(shape))
 
-    def estimate(self, values: Tensor, rows: Tensor | None = None) -> None:
-        """Takes mean and standard deviation per feature over the first axis of `values`.
+    def estimate(self, readings: Iterable[Tensor]) -> None:
+        """Takes mean and standard deviation per feature over all readings.
 
-        NaN and inf are left out; a feature that never varies keeps the scale 1. No copy of all
-        values is made.
+        NaN and inf are left out; a feature that never varies keeps the scale 1.
 
         Args:
-            values: Raw values (samples, *modality.shape).
-            rows: Mask of the samples that count; None for all.
+            readings: Raw values, some at a time: (samples, *modality.shape); or steps of sequences
+                of different lengths, (steps, *modality.shape[1:]), which all have one scale.
+
+        Raises:
+            ValueError: Another shape.
         """
-        if self.is_fixed or len(values) == 0:
+        if self.is_fixed:
             return
-        if values.dim() - 1 != self.mean.dim():
-            raise ValueError(f"expected values of shape (samples, {tuple(self.mean.shape)})")
-        count, mean = 0, torch.zeros_like(self.mean, dtype=torch.float64)
-        squares = torch.zeros_like(mean)
-        for start in range(0, len(values), CHUNK):
-            part = values[start : start + CHUNK]
-            part = (part if rows is None else part[rows[start : start + CHUNK]]).double()
-            part = part[torch.isfinite(part.flatten(1)).all(1)]
+        count = 0
+        mean, squares = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+        shape = tuple(self.mean.shape)
+        for raw in readings:
+            if tuple(raw.shape[1:]) not in (shape, shape[1:]):
+                raise ValueError(f"expected values of shape (samples, *{shape}), got {raw.shape}")
+            part = raw.double()
+            part = part[torch.isfinite(part.reshape(len(part), -1)).all(1)]
             if not len(part):
                 continue
             # Chan, Golub, LeVeque: "Updating formulae and a pairwise algorithm", 1979.
             variance, own = torch.var_mean(part, dim=0, correction=0)
             total, gap = count + len(part), own - mean
-            squares += variance * len(part) + gap.square() * (count * len(part) / total)
-            mean += gap * (len(part) / total)
+            squares = squares + variance * len(part) + gap.square() * (count * len(part) / total)
+            mean = mean + gap * (len(part) / total)
             count = total
         if not count:
             return

@@ -2,11 +2,13 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from mmrl.checkpoint import CheckpointError, load, save
+from mmrl.data import ArrayData
 from mmrl.files import write_atomically
 from mmrl.methods.gmc import GMC, GMCConfig
 from mmrl.modality import Modality
@@ -18,8 +20,10 @@ CONFIG = GMCConfig(latent_dim=5, head=(16, 8), trunks={"image": {"channels": (4,
 def gmc() -> GMC:
     torch.manual_seed(0)
     method = GMC(MODALITIES, CONFIG)
-    sound = torch.randn(20, 6) * 3 + 1
-    method.fit_inputs({"sound": sound}, torch.ones(20, 2, dtype=torch.bool))
+    sound = np.random.default_rng(0).normal(1, 3, (20, 6))
+    method.fit_inputs(
+        ArrayData({"image": np.zeros((20, 1, 8, 8), np.uint8), "sound": sound}, MODALITIES)
+    )
     return method.eval()
 
 

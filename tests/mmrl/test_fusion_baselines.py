@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmrl.data import ArrayData
 from mmrl.methods.fusion_baselines import (
     ConcatFusion,
     LateFusion,
@@ -86,7 +87,8 @@ def test_concatenation_puts_zero_features_for_what_is_missing() -> None:
 
 def test_zero_filling_reads_raw_zeros() -> None:
     model = ZeroFilling([A, B], CONFIG)
-    model.fit_inputs({"a": VALUES["a"], "b": 3 + torch.rand(5, 3)}, torch.ones(5, 2).bool())
+    values = {"a": VALUES["a"].numpy(), "b": 3 + np.random.default_rng(0).random((5, 3))}
+    model.fit_inputs(ArrayData(values, [A, B]))
     filled = model.encode({"a": VALUES["a"], "b": torch.zeros(5, 3)})
     torch.testing.assert_close(model.encode({"a": VALUES["a"]}), filled)
 

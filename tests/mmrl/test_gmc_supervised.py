@@ -79,10 +79,7 @@ def trained_gmc() -> GMC:
     torch.manual_seed(0)
     model = GMC(MODALITIES, GMCConfig(latent_dim=64, common_dim=8, head=(8,)))
     data = made_data(MODALITIES, samples=32)
-    model.fit_inputs(
-        {name: torch.as_tensor(x[:]) for name, x in data.values.items()},
-        torch.from_numpy(data.available),
-    )
+    model.fit_inputs(data)
     return model.eval()
 
 

@@ -1,30 +1,25 @@
 """Statistics of inputs, chunk by chunk, against those of all values at once."""
 
+import numpy as np
 import pytest
 import torch
 
+from mmrl.data import ArrayData, Sequences
 from mmrl.modality import Modality
-from mmrl.nn import standardize
 from mmrl.nn.standardize import Standardize
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1024])
-def test_chunks_have_the_statistics_of_the_whole(
-    chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(standardize, "CHUNK", chunk)
+def test_chunks_have_the_statistics_of_the_whole(chunk: int) -> None:
     torch.manual_seed(0)
     values = torch.randn(50, 2, 3) * 4 + 1000
     values[:, 0, 0] = 5.0  # never varies
     values[3, 1, 1] = torch.nan
     values[4, 1, 1] = torch.inf
-    rows = torch.rand(50) > 0.3
-    rows[:8] = False
-    rows[3:5] = True
-    counted = rows.clone()
+    counted = torch.ones(50, dtype=torch.bool)
     counted[3:5] = False
     scaling = Standardize(Modality("x", (2, 3), "sequence"))
-    scaling.estimate(values, rows)
+    scaling.estimate(values.split(chunk))
     std, mean = torch.std_mean(values[counted].double(), dim=0, correction=0)
     std[0, 0] = 1.0
     torch.testing.assert_close(scaling.mean, mean.float())
@@ -33,6 +28,28 @@ def test_chunks_have_the_statistics_of_the_whole(
 
 def test_nothing_to_count_leaves_the_identity() -> None:
     scaling = Standardize(Modality("x", (2,), "vector"))
-    scaling.estimate(torch.full((4, 2), torch.nan))
+    scaling.estimate([torch.full((4, 2), torch.nan)])
     assert scaling.mean.tolist() == [0, 0]
     assert scaling.std.tolist() == [1, 1]
+
+
+def test_padding_does_not_count() -> None:
+    """One sequence is far longer: its last steps, padding elsewhere, have the scale of all."""
+    rng = np.random.default_rng(0)
+    lengths = np.append(rng.integers(20, 60, 200), 90)
+    steps = rng.normal(5.0, 2.0, (lengths.sum(), 3)).astype(np.float32)
+    modality = Modality("gait", (80, 3), "sequence")
+    gait = Sequences(steps, np.append(0, lengths.cumsum()), steps=80)
+    available = np.ones((201, 1), np.bool_)
+    available[0] = False
+    scaling = Standardize(modality)
+    scaling.estimate(ArrayData({"gait": gait}, [modality], available).readings("gait"))
+    counted = torch.from_numpy(steps[lengths[0] : -10]).double()
+    expected = torch.std_mean(counted, dim=0, correction=0)
+    for found, wanted in zip((scaling.std, scaling.mean), expected, strict=True):
+        torch.testing.assert_close(found, wanted.float().expand(80, 3))
+
+
+def test_readings_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected values of shape \(samples, \*\(4, 3\)\)"):
+        Standardize(Modality("x", (4, 3), "sequence")).estimate([torch.zeros(5, 4)])

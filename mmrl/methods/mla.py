@@ -32,7 +32,9 @@ class MLAConfig(SupervisedConfig):
     Args:
         project: Whether the head's gradient is modified, so that it does not undo what earlier
             modalities taught the head; False is the paper's ablation, and what the released code
-            does, where the modification never runs.
+            does, where the modification never runs. A step of plain SGD then keeps clear of the
+            previous modality's mean feature (of the batch); one of an optimiser that rescales
+            gradients, such as Adam, only in part.
         alpha: Of the projection (`mmrl.nn.projection.deflate`).
         restart_every: Updates after which the projection forgets all but the last direction. The
             paper does not say when it does; kept for ever, it would take out one direction after

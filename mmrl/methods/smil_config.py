@@ -19,15 +19,20 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class SMILConfig(SupervisedConfig):
-    """Settings of SMIL; the defaults are the paper's, the other choices its ablations or its code.
+    """Settings of SMIL: the paper's, and other choices for ablations and for its released code.
+
+    Two defaults add to algorithm 1, which hardly teaches what only incomplete samples show: `outer`
+    and `inner_weight` (`method=smil_algorithm1` is the letter).
 
     Args:
         common_dim: Width to which trunk features are mapped; None takes them as they are (the
             paper's digits), which is too much for large images.
         clusters: Priors per modality (K).
-        priors: `kmeans` or `pca` over the features of complete samples.
-        weights: Of the priors: `gaussian`, N(1, sigma) with predicted sigma (eq. 2), or `convex`,
-            predicted, positive, with sum one (released code).
+        priors: `kmeans` or `pca` over the features of the samples that have the modality: the
+            complete ones, where one modality alone may be missing as in the paper.
+        weights: Of the priors: `gaussian`, N(1, sigma) with predicted sigma (eq. 2), divided by K
+            so that guesses lie where features do; or `convex`, predicted, positive, with sum one
+            (released code).
         regularize: Whether features are perturbed (eq. 3).
         operation: How: `add` or `multiply`.
         noise: Spread of the perturbation: `learned` (eq. 3) or `unit` (released code).

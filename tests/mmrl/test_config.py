@@ -21,6 +21,8 @@ from mmrl.config import (
 )
 from mmrl.fit_config import FitConfig
 from mmrl.methods import METHODS
+from mmrl.methods.gmc import GMC, GMCConfig
+from mmrl.modality import Modality
 from mmrl.settings import ConfigError, typed
 from mmrl_agents.config import AgentConfig
 
@@ -95,6 +97,19 @@ def test_settings_of_another_task_are_refused() -> None:
         from_mapping(composed() | {"task": "x"})
     with pytest.raises(ConfigError, match="unknown setting data, pretrain, missing, classifier"):
         from_mapping(composed("task=classification"))
+
+
+def test_mhd_is_configured_with_the_papers_sizes() -> None:
+    modalities = [
+        Modality("image", (1, 28, 28), "image"),
+        Modality("sound", (1, 32, 128), "sound"),
+        Modality("trajectory", (200,), "vector"),
+        Modality("label", (10,), "label"),
+    ]
+    settings = config("method=gmc_mhd").method_settings
+    assert isinstance(settings, GMCConfig)
+    assert sum(p.numel() for p in GMC(modalities, settings).parameters()) == 2_884_224
+    assert (settings.temperature, settings.radius) == (0.1, 1.0)
 
 
 def test_no_method_means_no_settings() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mmrl.config import CONFIGS
 from mmrl.data import load
 from mmrl.data.check import check_file
 from mmrl.data.missingness import PATTERNS
@@ -29,5 +30,6 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_everything_there_is_has_a_row() -> None:
-    for name in (*LOADERS, *PATTERNS):
+    methods = [path.stem for path in (CONFIGS / "method").glob("*.yaml") if path.stem != "none"]
+    for name in (*LOADERS, *PATTERNS, *methods):
         assert f"`{name}`" in TEXT or f'"{name}"' in TEXT, name

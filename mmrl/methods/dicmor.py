@@ -83,6 +83,7 @@ class DiCMoR(Supervised):
             attention_dropout=[c.attention_dropout] * count,
             memory_dropout=c.attention_dropout,
             embedding_dropout=c.embedding_dropout,
+            readout=c.readout,
         )
         fused = self.fusion.features
         self.residual = Residual(fused, c.output_dropout)

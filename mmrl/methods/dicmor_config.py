@@ -27,6 +27,8 @@ class DiCMoRConfig(SupervisedConfig):
         attention_dropout: Of the fusion's attention.
         embedding_dropout: Of the fusion's inputs.
         output_dropout: Before the prediction.
+        readout: What the fusion reads off its memories: the `last` step (the paper), or the `mean`,
+            which few training samples of raw sensors need.
         flow: `glow`, or (released code) `coupling` layers alone.
         couplings: Steps of each flow.
         hidden: Width of the couplings' networks.
@@ -59,6 +61,7 @@ class DiCMoRConfig(SupervisedConfig):
     attention_dropout: float = 0.2
     embedding_dropout: float = 0.2
     output_dropout: float = 0.5
+    readout: str = "last"
     flow: str = "glow"
     couplings: int = 32
     hidden: int = 64

@@ -15,6 +15,7 @@ from mmrl.nn.attention import attention
 from mmrl.nn.dropout import check_rates, dropout, dropout_mask
 
 T = TypeVar("T")
+READOUTS = ("last", "mean")
 
 
 class ParallelLinear(nn.Module):
@@ -251,9 +252,11 @@ class MultimodalTransformer(nn.Module):
         relu_dropout: In the two-layer networks.
         residual_dropout: Before each addition.
         embedding_dropout: Of the inputs of every encoder.
+        readout: What stands for a memory's sequence: its `last` step (the paper), or the `mean` of
+            all, which is easier to learn from few sequences.
 
     Raises:
-        ValueError: Fewer than two modalities.
+        ValueError: Fewer than two modalities, or an unknown readout.
     """
 
     def __init__(
@@ -268,8 +271,12 @@ class MultimodalTransformer(nn.Module):
         relu_dropout: float = 0.1,
         residual_dropout: float = 0.1,
         embedding_dropout: float = 0.0,
+        readout: str = "last",
     ) -> None:
         super().__init__()
+        if readout not in READOUTS:
+            raise ValueError(f"readout is {readout!r}; known: {', '.join(READOUTS)}")
+        self.last_only = readout == "last"
         count = len(lengths)
         if count < 2 or len(attention_dropout) != count:
             raise ValueError("cross-modal attention wants two modalities or more, a rate for each")
@@ -288,21 +295,21 @@ class MultimodalTransformer(nn.Module):
         )
 
     def forward(self, sequences: Sequence[Tensor]) -> Float[Tensor, "batch features"]:
-        """Fused features of sequences (batch, steps, width): each memory's last step."""
+        """Fused features of sequences (batch, steps, width)."""
         attended: dict[tuple[int, int], Tensor] = {}
         for encoder, pairs in zip(self.cross, self.pairs, strict=True):
             queries = torch.stack([sequences[i] for i, _ in pairs])
             keys = torch.stack([sequences[j] for _, j in pairs])
             attended.update(zip(pairs, encoder(queries, keys).unbind(), strict=True))
-        last: dict[int, Tensor] = {}
+        read: dict[int, Tensor] = {}
         count = len(sequences)
         for encoder, members in zip(self.memory, self.memories, strict=True):
             joined = [
                 torch.cat([attended[i, j] for j in range(count) if j != i], dim=2) for i in members
             ]
-            encoded = encoder(torch.stack(joined), last_only=True)
-            last.update(zip(members, encoded[:, :, 0].unbind(), strict=True))
-        return torch.cat([last[i] for i in range(count)], dim=1)
+            encoded = encoder(torch.stack(joined), last_only=self.last_only)
+            read.update(zip(members, encoded.mean(dim=2).unbind(), strict=True))
+        return torch.cat([read[i] for i in range(count)], dim=1)
 
 
 def _encoder(

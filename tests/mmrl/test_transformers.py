@@ -195,6 +195,20 @@ def test_refiner_is_the_network_of_the_paper() -> None:
     torch.testing.assert_close(refiner(x[None])[0], expected)
 
 
+def test_what_is_read_off_the_memories() -> None:
+    """Causal memories make the same of the first steps, whatever follows them."""
+    torch.manual_seed(0)
+    x = [torch.randn(2, 3, 4) for _ in range(2)]
+    by_length = []
+    for steps in (1, 2, 3):
+        torch.manual_seed(1)
+        model = MultimodalTransformer([steps, steps], 4, 2, 2, attention_dropout=[0.0, 0.0])
+        by_length.append(model.eval()([one[:, :steps] for one in x]))
+    torch.manual_seed(1)
+    model = MultimodalTransformer([3, 3], 4, 2, 2, attention_dropout=[0.0] * 2, readout="mean")
+    torch.testing.assert_close(model.eval()(x), torch.stack(by_length).mean(dim=0))
+
+
 def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="width 5 must be a multiple of heads 2"):
         ParallelTransformer(1, 5, 2, 1)
@@ -202,3 +216,5 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
         ParallelTransformer(2, 4, 2, 1, attention_dropout=[0.1])
     with pytest.raises(ValueError, match="wants two modalities or more"):
         MultimodalTransformer([5], 4, 2, 1, attention_dropout=[0.1])
+    with pytest.raises(ValueError, match="readout is 'first'; known: last, mean"):
+        MultimodalTransformer([5] * 2, 4, 2, 1, attention_dropout=[0.1] * 2, readout="first")

@@ -9,10 +9,12 @@ import pytest
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from stable_baselines3.common.preprocessing import preprocess_obs
 
 from mmrl import checkpoint
 from mmrl.classification import check_classification
 from mmrl.run_folder import RunFolder
+from mmrl_agents.extractor import EncoderExtractor
 from mmrl_agents.latent import LatentVecEnv
 from mmrl_agents.vec_env import GymnasiumVecEnv
 from tests.mmrl.small_classification import LEARNS, config
@@ -73,6 +75,20 @@ def test_the_same_features_come_out_on_both_sides(finished: RunFolder, folder: P
         seen = np.stack([latent[column] for latent in latents])  # type: ignore[index]
         # Two samples at once there, all of them here: sums differ in the last bit.
         assert np.abs(seen - expected).max() < 1e-6 * np.abs(expected).max()
+
+
+def test_the_features_extractor_gives_the_same_features(finished: RunFolder, folder: Path) -> None:
+    """What a policy that fine-tunes sees, images divided by 255 on the way."""
+    test = check_classification(config(folder / "classes.npz", "method=concat", *LEARNS)).test
+    batch = test.batch(np.arange(len(test)))
+    env = Shows({m.name: np.asarray(test.values[m.name][:]) for m in test.modalities})
+    mask = torch.from_numpy(env.masks).repeat(len(test) // 3, 1)
+    extractor = EncoderExtractor(env.observation_space, str(finished.path / "encoder.yaml"))
+    seen = preprocess_obs({**batch.values, "available": mask}, env.observation_space)
+    with torch.no_grad():
+        expected = checkpoint.load(finished.path).encode(batch.values, mask.bool())
+        features = extractor(seen)
+    assert float((features - expected).abs().max()) < 1e-6 * float(expected.abs().max())
 
 
 def test_an_environment_that_does_not_fit_is_told_apart(finished: RunFolder) -> None:

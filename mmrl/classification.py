@@ -145,7 +145,10 @@ def data_stage(
             "samples": {split: len(mask) for split, mask in masks[0.0].masks.items()},
             "modalities": {m.name: list(m.shape) for m in data.modalities},
             "targets": {"task": data.task, "outputs": data.outputs},
-            "realised": {"train": realised["train"], "valid": realised["valid"]},
+            "realised": {
+                **{split: realised[split] for split in ("train", "valid")},
+                "test": {f"{rate:g}": drawn.realised["test"] for rate, drawn in masks.items()},
+            },
         }
         run.add_metrics(data=facts, masks={f"{rate:g}": name for rate, name in names.items()})
     sizes = " / ".join(str(len(mask)) for mask in masks[0.0].masks.values())

@@ -44,7 +44,12 @@ def test_a_run_leaves_everything(finished: RunFolder) -> None:
 def test_metrics_say_what_was_missing_and_when_it_was_best(finished: RunFolder) -> None:
     metrics = finished.metrics()
     assert metrics["data"]["samples"] == SIZES
-    assert metrics["data"]["realised"]["train"]["overall"] == pytest.approx(0.4, abs=0.1)
+    realised = metrics["data"]["realised"]
+    assert realised["train"]["overall"] == pytest.approx(0.4, abs=0.1)
+    assert {rate: share["overall"] for rate, share in realised["test"].items()} == {
+        "0": 0,
+        "0.5": pytest.approx(0.5, abs=0.1),
+    }
     validation = read_curve(finished.path / "validation.csv")
     best = max(validation["accuracy"])
     last = max(validation["step"][validation["accuracy"] == best])

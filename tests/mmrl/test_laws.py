@@ -110,6 +110,12 @@ def test_law(name: str, law: Callable[[Subject], None]) -> None:
     law(subject(name))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("name", CASES)
+def test_laws_hold_on_a_gpu(name: str) -> None:
+    check_method(subject(name).build, updates=25, device="cuda")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_methods_learn_in_mixed_precision(name: str) -> None:
     case = subject(name)

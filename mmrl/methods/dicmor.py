@@ -317,12 +317,11 @@ class DiCMoR(Supervised):
     ) -> dict[str, Tensor]:
         """`terms`, where `known` says whose values may be looked at, beyond what is available."""
         x = self.features(inputs, known)
+        kept = hide(available, self.config.hide_rate) if self.training else available
         if not self.pretrained:
-            seen = x * available.T[:, :, None, None]
+            seen = x * kept.T[:, :, None, None]
             return {"task": self.task_loss(self.out(self._fuse(seen)), y)}
-        kept = available
         if self.training:
-            kept = hide(available, self.config.hide_rate)
             self._see(x, known)
             self.flows.initialize(_flat(x), known.T.repeat_interleave(self.steps, dim=1))
         z, log_det = self.latents(x.detach())

@@ -27,6 +27,9 @@ class DiCMoRConfig(SupervisedConfig):
         attention_dropout: Of the fusion's attention.
         embedding_dropout: Of the fusion's inputs.
         output_dropout: Before the prediction.
+        trunks: As everywhere; of a sequence only `hidden`, the width of a recurrent network that
+            reads it before the convolution: the paper's sequences are features of networks
+            already, raw sensors are not.
         readout: What the fusion reads off its memories: the `last` step (the paper), or the `mean`,
             which few training samples of raw sensors need.
         flow: `glow`, or (released code) `coupling` layers alone.
@@ -41,8 +44,9 @@ class DiCMoRConfig(SupervisedConfig):
         density_weight: Of the flows' loss, in bits per dimension.
         floor_density: Whether that loss stops at zero (released code).
         reconstruction_weight: Of the squared error of recovered features.
-        hide_rate: Share of available modalities that training hides, at least one stays: what is
-            hidden tells how well it was recovered.
+        hide_rate: Share of available modalities that training hides, at least one stays: before
+            recovery begins, so that the fusion knows samples that lack something; then, to tell
+            how well what is hidden is recovered.
         no_ground_truth: Whether values under a false mask are never looked at. False (released
             code) takes them as targets and for the flows: only where data hold the true values.
         pretrain_steps: Updates without recovery, after which the features that the flows model are

@@ -186,6 +186,20 @@ def test_with_ground_truth_missing_values_teach_and_without_they_do_not() -> Non
         assert (losses[0] == losses[1]) is no_ground_truth
 
 
+def test_training_hides_modalities_before_recovery_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = dicmor(pretrain_steps=5).float()
+    batch = made_data(MODALITIES, samples=6).batch(np.arange(6))
+    first = torch.zeros_like(batch.available)
+    first[:, 0] = True
+    alone = model.losses(Batch(batch.values, first, batch.target))["task"]
+    whole = model.losses(batch)["task"]
+    monkeypatch.setattr("mmrl.methods.dicmor.hide", lambda available, rate: first)
+    torch.testing.assert_close(model.losses(batch)["task"], whole)  # in evaluation nothing is
+    model.train()
+    model.fusion.eval()
+    torch.testing.assert_close(model.losses(batch)["task"], alone)
+
+
 def test_recovery_waits_for_the_end_of_pretraining() -> None:
     data = made_data(MODALITIES, samples=8, missing=0.4)
     model = dicmor(pretrain_steps=1).float()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmrl.modality import Modality, has_channels_last
@@ -100,13 +101,13 @@ class SoundTrunk(Trunk):
         first, second, third = channels
         self.layers = nn.Sequential(
             RowConv2d(shape[0], first, (1, shape[2])),
-            nn.BatchNorm2d(first),
+            _BatchNorm2d(first),
             nn.ReLU(),
             RowConv2d(first, second, (4, 1), stride=2, padding=1),
-            nn.BatchNorm2d(second),
+            _BatchNorm2d(second),
             nn.ReLU(),
             RowConv2d(second, third, (4, 1), stride=2, padding=1),
-            nn.BatchNorm2d(third),
+            _BatchNorm2d(third),
             nn.ReLU(),
             nn.Flatten(),
         )
@@ -116,6 +117,20 @@ class SoundTrunk(Trunk):
         """Features of spectrograms (batch, channels, steps, bands)."""
         features: Tensor = self.layers(x)
         return features
+
+
+class _BatchNorm2d(nn.BatchNorm2d):
+    """Normalises as in evaluation where there is one value per channel, which has no variance.
+
+    A batch may hold a single sample that has the sound.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or x.numel() > x.shape[1]:
+            return super().forward(x)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
 
 
 class VectorTrunk(Trunk):

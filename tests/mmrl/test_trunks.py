@@ -43,6 +43,14 @@ def test_channels_may_be_the_last_axis() -> None:
     torch.testing.assert_close(last(image.movedim(1, -1)), first(image))
 
 
+def test_a_single_short_sound_can_be_learned_from() -> None:
+    """Its last layers have one value per channel, of which there is no variance."""
+    trunk = build_trunk(Modality("click", (1, 4, 8), "sound"))
+    assert bool(torch.isfinite(trunk(torch.randn(1, 1, 4, 8))).all())
+    trunk(torch.randn(1, 1, 4, 8)).sum().backward()
+    assert all(p.grad is not None for p in trunk.parameters())
+
+
 def test_options_override_the_default_and_the_kind() -> None:
     modality = Modality("spectrum", (1, 32, 128), "sound")
     assert build_trunk(modality, {"kind": "image", "channels": (8,)}).features == 8 * 16 * 64

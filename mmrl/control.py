@@ -22,21 +22,17 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import Tensor
 
-from mmrl.augment import Augment
 from mmrl.classification_config import ClassificationConfig
-from mmrl.config import ConditionConfig, EnvConfig, FaultsConfig, TrainConfig
+from mmrl.config import EnvConfig, FaultsConfig, TrainConfig
 from mmrl.data import ArrayData
 from mmrl.fit import FitResult, OnStep, fit
-from mmrl.given_encoder import given_encoder
 from mmrl.methods import METHODS, Method
 from mmrl.metrics.probes import Probe, probe_targets
-from mmrl.modality import Modality
 from mmrl.progress import Advance, Curve
 from mmrl.report import RETURN, REWARD_PER_STEP
 from mmrl.settings import ConfigError
 from mmrl_agents.agent import STATISTICS
 from mmrl_agents.build import build_agent, training_env
-from mmrl_agents.config import check_actions
 from mmrl_agents.training import train_agent
 from mmrl_agents.vec_env import GymnasiumVecEnv
 from mmrl_envs import VectorNormalizeChannels, VectorSensorDropout
@@ -104,44 +100,6 @@ def make_env(config: EnvConfig, *, render_mode: str | None = None) -> gym.Env[An
     kwargs = config.kwargs | ({} if render_mode is None else {"render_mode": render_mode})
     with _refusing(config):
         return wrap(gym.make(_registered(config.id), **kwargs), config.wrappers)
-
-
-def check_environment(config: TrainConfig) -> None:
-    """Makes what a run needs once and throws it away, to refuse bad settings before any work.
-
-    Raises:
-        ConfigError: The environment cannot be made or has no Dict observation, or the method, the
-            faults or the agent do not fit it.
-    """
-    envs = make_envs(config.env, 1)
-    try:
-        modalities = Modality.from_space(envs.single_observation_space, config.env.kinds)
-        if config.encoder is not None:
-            given_encoder(config.encoder, modalities)
-        elif config.method_settings is not None:
-            METHODS[config.method](modalities, config.method_settings)
-            Augment(config.fit.augment, modalities)
-        _with_faults(envs, config.faults)
-        check_conditions(config.evaluate.conditions, [m.name for m in modalities])
-        check_actions(config.agent.algorithm, envs.single_action_space)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"env {config.env.id!r}: {error}") from error
-    finally:
-        envs.close()
-
-
-def check_conditions(conditions: Sequence[ConditionConfig], channels: Sequence[str]) -> None:
-    """Whether the faults of conditions name sensors that exist.
-
-    Raises:
-        ConfigError: One of them does not.
-    """
-    for condition in conditions:
-        try:
-            for fault in make_faults(condition.faults):
-                fault.on(channels)
-        except ValueError as error:
-            raise ConfigError(f"condition {condition.name!r}: {error}") from error
 
 
 def pretrain(

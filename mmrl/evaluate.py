@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from mmrl.checking import check_conditions
 from mmrl.classification_config import CLASSIFICATION
 from mmrl.classification_scores import join_scores
 from mmrl.command_line import command_line
@@ -31,7 +32,7 @@ from mmrl.config import (
     from_mapping,
     to_plain,
 )
-from mmrl.control import EPISODES, check_conditions, device_of, make_env, make_envs, stream
+from mmrl.control import EPISODES, device_of, make_env, make_envs, stream
 from mmrl.files import write_atomically
 from mmrl.metrics.intervals import bootstrap_interval
 from mmrl.plots import robustness_figure, to_pixels, to_png
@@ -109,12 +110,12 @@ def work(settings: Composed) -> None:
         join(runs, command)
         return
     configs = [_configured(run, command) for run in runs]
+    for config in configs:
+        check_conditions(config)
     console = make_console()
     agents = [
         Agent.load(run.path, device_of(config)) for run, config in zip(runs, configs, strict=True)
     ]
-    for agent in agents:
-        check_conditions(command.conditions, list(agent.sensors))
     rows: list[Row] = []
     for run, config, agent in zip(runs, configs, agents, strict=True):
         console.print(f"{config.label}, seed {config.seed}: {run.path}")

@@ -20,6 +20,7 @@ from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl import checkpoint
+from mmrl.checking import check_environment
 from mmrl.classification import assist_classification, check_classification, classify
 from mmrl.classification_comparison import check_members, compare_methods
 from mmrl.classification_config import (
@@ -31,12 +32,7 @@ from mmrl.collecting import check_collecting, collect_data, given_policy, train_
 from mmrl.command_line import command_line, refuse_other_settings
 from mmrl.comparison import compare
 from mmrl.config import PARTLY_TRAINED, RANDOM, Composed, TrainConfig, from_mapping, to_plain
-from mmrl.control import (
-    check_environment,
-    pretrain,
-    probe,
-    train_policy,
-)
+from mmrl.control import pretrain, probe, train_policy
 from mmrl.data import ArrayData
 from mmrl.evaluate import evaluate_run
 from mmrl.given_encoder import given_encoder

@@ -92,6 +92,10 @@ def test_own_conditions_are_measured(runs: list[RunFolder]) -> None:
         ("conditions=[{faults: []}]", r"conditions\[0\] needs name"),
         ("conditions=[{name: x, faults: [{pattern: fixed, channels: [smell]}]}]", "smell"),
         (
+            "conditions=[{name: x, faults: [{pattern: fixed, mechanism: occlusion, size: 0.4}]}]",
+            "condition 'x': occlusion needs an image .* 'sound' has shape",
+        ),
+        (
             "conditions=[{name: x, faults: [{pattern: fixd}]}]",
             r"conditions\[0\]: pattern must be one",
         ),

@@ -205,6 +205,7 @@ class VariantConfig:
             raise ValueError(
                 f"representation is {self.representation!r}; known: 'method', '{NO_METHOD}'"
             )
+        make_faults(self.faults)
 
 
 @dataclass(frozen=True)

@@ -55,3 +55,9 @@ def test_conditions_whose_faults_fit() -> None:
 def test_faults_of_training_that_do_not_fit() -> None:
     with pytest.raises(ConfigError, match="faults: occlusion needs an image"):
         check_environment(config(f"faults.models=[{UNFIT}]"))
+
+
+def test_faults_of_variants_that_do_not_fit() -> None:
+    told, nosy = "{faults: [{pattern: fixed}]}", "{faults: [{pattern: fixed, channels: [smell]}]}"
+    with pytest.raises(ConfigError, match=r"comparison\.variants\.nosy: no channels \['smell'"):
+        check_environment(config(f"+comparison.variants={{told: {told}, nosy: {nosy}}}"))

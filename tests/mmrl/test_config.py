@@ -166,6 +166,10 @@ def test_the_paper_is_configured_as_it_is() -> None:
             "+comparison.variants.a={representation: x}",
             r"variants\.a: representation is 'x'; known",
         ),
+        (
+            "+comparison.variants.a={faults: [{pattern: bernouli}]}",
+            r"variants\.a: pattern must be one of .*'bernoulli'.* got 'bernouli'",
+        ),
     ],
 )
 def test_bad_settings_are_refused(override: str, message: str) -> None:

@@ -37,7 +37,16 @@ from mmrl.files import write_atomically
 from mmrl.metrics.intervals import bootstrap_interval
 from mmrl.plots import robustness_figure, to_pixels, to_png
 from mmrl.progress import make_console, progress_bar
-from mmrl.report import ROWS, Row, check_score, robustness_table, summarise, to_csv, to_json
+from mmrl.report import (
+    ROWS,
+    Row,
+    Summary,
+    check_score,
+    robustness_table,
+    summarise,
+    to_csv,
+    to_json,
+)
 from mmrl.run_folder import RunFolder, RunFolderError, json_text
 from mmrl.settings import ConfigError, typed
 from mmrl.video import outages, write_video
@@ -217,7 +226,8 @@ def measure(
                 seed=config.seed,
                 rewards=tuple(result.rewards.tolist()),
                 returns=tuple(result.returns.tolist()),
-                realised_rate=result.missing_rate,
+                missing_rate=result.missing_rate,
+                realised_rate=result.realised_rate,
                 ci_low=low,
                 ci_high=high,
             )
@@ -251,15 +261,8 @@ def write_results(
     write_atomically(out / "robustness.csv", to_csv(rows).encode())
     write_atomically(out / ROWS, json_text(to_json(rows, summaries)).encode())
     write_atomically(out / "robustness.png", to_png(figure))
-    results = {
-        f"robustness/{score}/{s.condition}" + f"@{s.rate:g}" * (s.rate > 0): s.iqm
-        for s in summaries
-    }
-    missing: dict[str, list[float]] = {}
-    for row in rows:
-        name = f"missing/{row.condition}" + f"@{row.rate:g}" * (row.rate > 0)
-        missing.setdefault(name, []).append(row.realised_rate)
-    for name, value in (results | {n: float(np.mean(v)) for n, v in missing.items()}).items():
+    results = {f"robustness/{score}/{_tag(s)}": s.iqm for s in summaries}
+    for name, value in (results | _rates(rows)).items():
         writer.add_scalar(name, value)
     writer.add_hparams(
         _flat_settings(config), {f"hparam/{k}": v for k, v in results.items()}, run_name="."
@@ -313,6 +316,20 @@ def _configured(run: RunFolder, command: CommandConfig) -> TrainConfig:
     env = config.env if command.score is None else replace(config.env, score=command.score)
     evaluate = command.for_run(config.evaluate)
     return replace(config, env=env, evaluate=evaluate, device=command.device)
+
+
+def _tag(line: Row | Summary) -> str:
+    """Name of a condition in TensorBoard."""
+    return line.condition + f"@{line.rate:g}" * (line.rate > 0)
+
+
+def _rates(rows: Sequence[Row]) -> dict[str, float]:
+    """How much was missing, as `available` told, and faulty, told or not; means over seeds."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        found.setdefault(f"missing/{_tag(row)}", []).append(row.missing_rate)
+        found.setdefault(f"faulty/{_tag(row)}", []).append(row.realised_rate)
+    return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def _flat_settings(config: TrainConfig) -> dict[str, Any]:

@@ -48,7 +48,8 @@ class Row:
         seed: The run's.
         rewards: Mean reward per step of every episode.
         returns: Sum of rewards of every episode.
-        realised_rate: Share of (step, sensor) pairs that were missing.
+        missing_rate: Share of (step, sensor) pairs that were missing, as `available` told.
+        realised_rate: Share of (step, sensor) pairs that were faulty, told or not.
         ci_low: Lower end of the bootstrap interval of the mean reward per step.
         ci_high: Upper end.
     """
@@ -59,6 +60,7 @@ class Row:
     seed: int
     rewards: tuple[float, ...]
     returns: tuple[float, ...]
+    missing_rate: float
     realised_rate: float
     ci_low: float
     ci_high: float
@@ -99,6 +101,7 @@ COLUMNS = (
     "ci_low",
     "ci_high",
     "mean_return",
+    "missing_rate",
     "realised_rate",
 )
 
@@ -116,6 +119,7 @@ def columns(row: Row) -> dict[str, str | float | int]:
         "ci_low": round(row.ci_low, 6),
         "ci_high": round(row.ci_high, 6),
         "mean_return": round(row.mean_return, 4),
+        "missing_rate": round(row.missing_rate, 6),
         "realised_rate": round(row.realised_rate, 6),
     }
     return {name: values[name] for name in COLUMNS}
@@ -147,6 +151,9 @@ def to_json(
 def read_rows(path: Path) -> list[Row]:
     """Rows of a file that `to_json` made.
 
+    Older files have one rate only, that of what was told: their realised rate is too small where
+    faults were not announced.
+
     Raises:
         RunFolderError: There is no such file, or it is damaged.
     """
@@ -160,6 +167,7 @@ def read_rows(path: Path) -> list[Row]:
 
 def _row(record: Mapping[str, Any]) -> Row:
     content = dict(record)
+    content.setdefault("missing_rate", content["realised_rate"])
     for name in ("rewards", "returns"):
         content[name] = tuple(float(value) for value in content[name])
     return Row(**content)

@@ -50,7 +50,9 @@ class ConditionResult:
         condition: The condition.
         returns: Sum of rewards.
         lengths: Number of steps.
-        missing: Share of observations in which each channel was missing, over all episodes.
+        missing: Share of observations in which each channel was missing, as `available` told, over
+            all episodes.
+        faulty: Share in which it was faulty, told or not.
         starts: What the environment's infos said at the start, (episodes, ...) by name.
     """
 
@@ -58,6 +60,7 @@ class ConditionResult:
     returns: Float[np.ndarray, " episodes"]
     lengths: Int[np.ndarray, " episodes"]
     missing: dict[str, float]
+    faulty: dict[str, float]
     starts: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
@@ -68,8 +71,13 @@ class ConditionResult:
 
     @property
     def missing_rate(self) -> float:
-        """Share of (observation, channel) pairs that were missing."""
+        """Share of (observation, channel) pairs that were missing, as `available` told."""
         return float(np.mean(list(self.missing.values())))
+
+    @property
+    def realised_rate(self) -> float:
+        """Share of (observation, channel) pairs that were faulty, told or not."""
+        return float(np.mean(list(self.faulty.values())))
 
 
 def subset_conditions(channels: Sequence[str]) -> list[Condition]:
@@ -172,43 +180,50 @@ def _run(
 ) -> ConditionResult:
     """One episode in each environment."""
     channels = list(envs.single_observation_space.spaces)  # type: ignore[attr-defined]
-    faulty = VectorSensorDropout(
+    failing = VectorSensorDropout(
         envs, make_faults(condition.faults), keep_at_least=condition.keep_at_least
     )
-    observations, infos = faulty.reset(seed=seed)
+    observations, infos = failing.reset(seed=seed)
     starts = {name: np.array(v) for name, v in infos.items() if _is_fact(name, v)}
     count = envs.num_envs
     running = np.ones(count, np.bool_)
     first = np.ones(count, np.bool_)
     returns, lengths = np.zeros(count), np.zeros(count, np.int64)
-    missing, seen = np.zeros(len(channels)), 0
+    missing, faulty, seen = np.zeros(len(channels)), np.zeros(len(channels)), 0
     while running.any():
         missing += (1 - observations[AVAILABLE][running]).sum(axis=0)
+        faulty += infos["faulty"][running].sum(axis=0)
         seen += int(running.sum())
         actions = agent.act(observations, first)
         if on_step is not None:
             on_step(infos["faulty"], running)
-        observations, rewards, terminated, truncated, infos = faulty.step(actions)
+        observations, rewards, terminated, truncated, infos = failing.step(actions)
         returns[running] += rewards[running]
         lengths[running] += 1
         first = np.logical_or(terminated, truncated)
         running &= ~first
-    faulty.close()
-    rates = dict(zip(channels, (missing / seen).tolist(), strict=True))
-    return ConditionResult(condition, returns, lengths, rates, starts)
+    failing.close()
+    told = dict(zip(channels, (missing / seen).tolist(), strict=True))
+    realised = dict(zip(channels, (faulty / seen).tolist(), strict=True))
+    return ConditionResult(condition, returns, lengths, told, realised, starts)
 
 
 def _join(parts: Sequence[ConditionResult]) -> ConditionResult:
     """Episodes of several batches as one result."""
     weights = np.array([part.lengths.sum() for part in parts], np.float64)
+
+    def mean(shares: Sequence[dict[str, float]]) -> dict[str, float]:
+        return {
+            name: float(np.average([share[name] for share in shares], weights=weights))
+            for name in shares[0]
+        }
+
     return ConditionResult(
         parts[0].condition,
         np.concatenate([part.returns for part in parts]),
         np.concatenate([part.lengths for part in parts]),
-        {
-            name: float(np.average([part.missing[name] for part in parts], weights=weights))
-            for name in parts[0].missing
-        },
+        mean([part.missing for part in parts]),
+        mean([part.faulty for part in parts]),
         {name: np.concatenate([p.starts[name] for p in parts]) for name in parts[0].starts},
     )
 

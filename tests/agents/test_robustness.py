@@ -120,15 +120,27 @@ def test_sensors_are_missing_as_the_condition_says() -> None:
         {"camera": 1.0, "joints": 0.0},
     ]
     assert [result.missing_rate for result in results] == [0.0, 0.5, 0.5]
+    assert [result.faulty for result in results] == [result.missing for result in results]
     only_camera = agent.seen[5]
     assert only_camera["available"].tolist() == [[1, 0], [1, 0]]
     assert not only_camera["joints"].any()
     np.testing.assert_array_equal(results[1].returns, -5 * results[1].starts["start"])
 
 
+def test_faults_that_are_not_announced_are_realised_but_not_missing() -> None:
+    faults = (
+        {"pattern": "fixed", "mechanism": "freeze", "channels": ["camera"]},
+        {"pattern": "intervals", "intervals": [[0, 2]], "channels": ["joints"]},
+    )
+    (result,) = evaluate(Recorder(), make, [Condition("x", faults)], episodes=5, seed=0, n_envs=2)
+    assert result.missing == {"camera": 0.0, "joints": 0.4}
+    assert result.faulty == {"camera": 1.0, "joints": 0.4}
+    assert (result.missing_rate, result.realised_rate) == (0.2, 0.7)
+
+
 def test_realised_rates_are_near_the_nominal_ones() -> None:
     (result,) = evaluate(Recorder(), make, rate_conditions(CHANNELS, (0.7,)), episodes=300, seed=0)
-    for rate in result.missing.values():
+    for rate in result.faulty.values():
         assert rate == pytest.approx(0.7, abs=0.04)
 
 

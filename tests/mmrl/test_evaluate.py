@@ -1,11 +1,15 @@
 """The evaluation command: several runs, own conditions, nothing overwritten."""
 
+import csv
 import json
 from pathlib import Path
 
 import gymnasium as gym
 import pytest
 from hydra import compose, initialize_config_dir
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
 
 from mmrl.config import CONFIGS, TrainConfig, from_mapping, to_plain, to_stored
 from mmrl.evaluate import work
@@ -81,6 +85,19 @@ def test_own_conditions_are_measured(runs: list[RunFolder]) -> None:
     assert shown["mean"] == pytest.approx(row.mean_return)
     assert (row.condition, row.rate) == ("outages", 0.2)
     assert 0 < row.realised_rate < 0.6
+
+
+def test_faults_that_nobody_announces_are_in_the_realised_rate(runs: list[RunFolder]) -> None:
+    spec = "{name: frozen, faults: [{pattern: fixed, mechanism: freeze, channels: [sound]}]}"
+    evaluate(f"run={runs[0].path}", "video=false", "rates=[]", f"conditions=[{spec}]")
+    newest = max(runs[0].path.glob("evaluation-*"), key=lambda path: path.stat().st_mtime_ns)
+    row = read_rows(newest / ROWS)[-1]
+    assert (row.missing_rate, row.realised_rate) == (0.0, 0.5)
+    (line,) = list(csv.DictReader((newest / "robustness.csv").read_text().splitlines()))[-1:]
+    assert (line["missing_rate"], line["realised_rate"]) == ("0.0", "0.5")
+    events = EventAccumulator(str(newest / "tb")).Reload()
+    shown = {kind: events.Scalars(f"{kind}/frozen")[0].value for kind in ("missing", "faulty")}
+    assert shown == {"missing": 0.0, "faulty": 0.5}
 
 
 @pytest.mark.parametrize(

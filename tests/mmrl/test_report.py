@@ -28,7 +28,18 @@ from mmrl.run_folder import RunFolderError
 def row(seed: int = 0, level: float = -1.0, condition: str = "image", rate: float = 0.0) -> Row:
     rewards = tuple(np.random.default_rng(seed).normal(level, 0.1, 20).tolist())
     returns = tuple(300 * reward for reward in rewards)
-    return Row("gmc", condition, rate, seed, rewards, returns, rate, level - 0.05, level + 0.05)
+    return Row(
+        agent="gmc",
+        condition=condition,
+        rate=rate,
+        seed=seed,
+        rewards=rewards,
+        returns=returns,
+        missing_rate=rate,
+        realised_rate=rate / 2,
+        ci_low=level - 0.05,
+        ci_high=level + 0.05,
+    )
 
 
 def shown(table: Table) -> str:
@@ -53,6 +64,15 @@ def test_rows_are_read_back(tmp_path: Path) -> None:
     path = tmp_path / "robustness.json"
     path.write_text(json.dumps(to_json(rows, summarise(rows))))
     assert read_rows(path) == rows
+
+
+def test_rows_from_before_the_rates_were_two_are_read(tmp_path: Path) -> None:
+    content = to_json([row(rate=0.5)], [])
+    older = json.dumps(content).replace('"missing_rate": 0.5, ', "")
+    path = tmp_path / "robustness.json"
+    path.write_text(older)
+    (read,) = read_rows(path)
+    assert read.missing_rate == read.realised_rate == 0.25
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"rows": [{"agent": "x"}]}', "[]"])
@@ -101,7 +121,7 @@ def test_one_seed_twice_is_refused() -> None:
 
 def test_the_table_shows_every_number_in_80_columns() -> None:
     rows = [
-        Row(agent, condition, rate, seed, r.rewards, r.returns, rate, -1.05, -0.95)
+        replace(r, agent=agent, condition=condition, rate=rate, ci_low=-1.05, ci_high=-0.95)
         for agent in ("gmc", "multi_input_dropout")
         for condition, rate in (("image+sound", 0.0), ("bernoulli", 0.5))
         for seed in (0, 1)

@@ -27,7 +27,7 @@ from mmrl_agents.acting import LatentPolicy
 from mmrl_agents.agent import Agent
 from mmrl_agents.monitor import NAME, MonitorConfig, SensorMonitor
 from mmrl_agents.monitor_recording import fit_monitor
-from mmrl_agents.monitor_trial import Finding, Trial, findings, fitting, trials, watch
+from mmrl_agents.monitor_trial import Finding, Trial, findings, misfits, trials, watch
 from mmrl_agents.robustness import Condition, MakeEnvs
 
 
@@ -99,13 +99,37 @@ def work(settings: Composed) -> None:
             "compares the representations of a frozen encoder, which it does not have"
         )
     make = partial(make_envs, config.env)
-    _check(command, make, list(agent.sensors))
     console = make_console()
+    for note in left_out(command, make, list(agent.sensors)):
+        console.print(f"note: {note}", markup=False, highlight=False)
     monitor = fitted(command, run, agent.acting, make, console)
     if command.episodes:
         found, made = measure(command, agent.acting, monitor, make, console)
         out = run.new_subfolder(NAME)
         write(found, made, monitor, out, f"{config.label}, seed {config.seed}", console)
+
+
+def left_out(command: CommandConfig, make: MakeEnvs, names: list[str]) -> list[str]:
+    """Which faults are not measured on which sensors, and why.
+
+    Raises:
+        ConfigError: A fault is specified wrongly, or there is nothing left to measure.
+    """
+    notes: list[str] = []
+    for name, mechanism in command.faults.items():
+        try:
+            unfit = misfits(make, {**command.times, **mechanism}, names)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"faults.{name}: {error}") from error
+        notes += [f"{name} of {channel} is left out: {why}" for channel, why in unfit.items()]
+    if not command.episodes:
+        return []
+    if len(notes) == len(names) * len(command.faults):
+        raise ConfigError(
+            "no fault fits any sensor, so there is nothing to measure (episodes=0 only fits the "
+            f"monitor): {'; '.join(notes) or 'faults is empty'}"
+        )
+    return notes
 
 
 def fitted(
@@ -156,7 +180,7 @@ def measure(
     run = partial(watch, agent, monitor, make, episodes=episodes, seed=seed)
     made: list[Trial] = []
     specs = [{**command.times, **mechanism} for mechanism in command.faults.values()]
-    total = sum(len(fitting(make, spec, monitor.names)) for spec in specs)
+    total = sum(len(monitor.names) - len(misfits(make, spec, monitor.names)) for spec in specs)
     with progress_bar(console, "monitor", total + len(monitor.names) + 1, "trials") as advance:
         healthy = run(Condition("healthy"), silent=True)
         advance(1)
@@ -203,14 +227,6 @@ def write(
     rate = monitor.config.false_alarm_rate
     console.print(monitor_table(found, title=f"{title}, {rate:.1%} false alarms allowed"))
     console.print(f"files in {out}: {', '.join(sorted(p.name for p in out.iterdir()))}")
-
-
-def _check(command: CommandConfig, make: MakeEnvs, names: list[str]) -> None:
-    for name, mechanism in command.faults.items():
-        try:
-            fitting(make, {**command.times, **mechanism}, names)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"faults.{name}: {error}") from error
 
 
 if __name__ == "__main__":

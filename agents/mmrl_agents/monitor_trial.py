@@ -172,11 +172,12 @@ def trials(
         seed: Of starts and faults.
 
     Raises:
-        ValueError: A fault fits none of the sensors.
+        TypeError: A fault or the pattern has a value of the wrong type.
+        ValueError: It is wrong in another way.
     """
     for name, mechanism in faults.items():
-        channels = fitting(make_envs, {**times, **mechanism}, monitor.names)
-        for channel in channels:
+        unfit = misfits(make_envs, {**times, **mechanism}, monitor.names)
+        for channel in (c for c in monitor.names if c not in unfit):
             spec = {**times, **mechanism, "channels": [channel], "announced": False}
             condition = Condition(f"{name} of {channel}", (spec,))
             alone, helped = (
@@ -194,26 +195,29 @@ def trials(
             yield Trial(name, channel, alone, helped)
 
 
-def fitting(make_envs: MakeEnvs, spec: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """The sensors that a fault can befall: an occlusion needs an image, for example.
+def misfits(make_envs: MakeEnvs, spec: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    """The sensors that a fault cannot befall, and why: an occlusion needs an image, for example.
+
+    Args:
+        make_envs: See `evaluate`.
+        spec: Of the fault, see `mmrl_envs.faults`.
+        names: Of all sensors.
 
     Raises:
-        ValueError: There is none, or the specification is wrong.
+        TypeError: A value of the specification has the wrong type.
+        ValueError: The specification is wrong in another way.
     """
     fault = Fault.from_spec(spec)
     envs = make_envs(1)
     space = envs.single_observation_space
     envs.close()
-    fits, problems = [], []
+    unfit = {}
     for name in names:
         try:
             fault.mechanism.effect(name, space[name], 1)  # type: ignore[index]
-            fits.append(name)
         except ValueError as error:
-            problems.append(str(error))
-    if not fits:
-        raise ValueError(f"{dict(spec)} fits no sensor: {'; '.join(problems)}")
-    return fits
+            unfit[name] = str(error)
+    return unfit
 
 
 def findings(

@@ -22,7 +22,7 @@ from mmrl_agents.latent import LatentVecEnv
 from mmrl_agents.monitor import SensorMonitor
 from mmrl_agents.monitor_dynamics import action_dim, action_features
 from mmrl_agents.monitor_recording import fit_monitor, record
-from mmrl_agents.monitor_trial import findings, fitting, trials, watch
+from mmrl_agents.monitor_trial import findings, misfits, trials, watch
 from mmrl_agents.robustness import Condition
 from mmrl_agents.vec_env import GymnasiumVecEnv
 from mmrl_envs import VectorSensorDropout
@@ -97,9 +97,20 @@ def test_trials_find_the_fault_and_save_the_agent_from_it(
 
 def test_faults_befall_the_sensors_that_they_fit() -> None:
     occlusion = {"pattern": "fixed", "mechanism": "occlusion", "size": 0.5}
-    assert fitting(points, LIE, ["left", "right"]) == ["left", "right"]
-    with pytest.raises(ValueError, match="fits no sensor"):
-        fitting(points, occlusion, ["left", "right"])
+    assert misfits(points, LIE, ["left", "right"]) == {}
+    unfit = misfits(points, occlusion, ["left", "right"])
+    assert list(unfit) == ["left", "right"]
+    assert "occlusion needs an image" in unfit["left"]
+    with pytest.raises(ValueError, match="unknown keys"):
+        misfits(points, {**LIE, "size": 0.5}, ["left", "right"])
+
+
+def test_faults_that_fit_no_sensor_are_not_tried(
+    agent: LatentPolicy, monitor: SensorMonitor
+) -> None:
+    faults = {"occlusion": {"mechanism": "occlusion", "size": 0.5}}
+    times = {"pattern": "fixed"}
+    assert not list(trials(agent, monitor, points, faults, times, episodes=2, seed=0))
 
 
 def test_a_vec_env_reports_and_leaves_out_the_liar(

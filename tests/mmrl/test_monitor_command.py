@@ -1,17 +1,19 @@
 """The monitor's command: fits, saves, measures; what it refuses."""
 
 import csv
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 
 import mmrl
-from mmrl.config import CONFIGS, TrainConfig, from_mapping, to_plain, to_stored
-from mmrl.monitor import work
+from mmrl.config import CONFIGS, EnvConfig, TrainConfig, from_mapping, to_plain, to_stored
+from mmrl.control import make_envs
+from mmrl.monitor import CommandConfig, left_out, work
 from mmrl.progress import make_console
 from mmrl.run_folder import RunFolder, RunFolderError
-from mmrl.settings import ConfigError
+from mmrl.settings import ConfigError, typed
 from mmrl.train import train
 
 QUICK = ["episodes=3", "monitor.steps=30", "monitor.samples=300", "monitor.calibration=300"]
@@ -64,6 +66,7 @@ def test_it_fits_saves_and_measures(run: RunFolder, capsys: pytest.CaptureFixtur
         assert 0 <= float(row["auroc"]) <= 1
         assert float(row["healthy"]) < 0
     output = capsys.readouterr().out
+    assert "note: occlusion of sound is left out: occlusion needs an image" in output
     assert "AUROC" in output
     assert "5.0% false alarms allowed" in output
     watched = mmrl.load(run.path, monitor=True)
@@ -78,6 +81,38 @@ def test_it_fits_saves_and_measures(run: RunFolder, capsys: pytest.CaptureFixtur
     monitor(f"run={run.path}", "monitor.steps=31", "refit=true", "episodes=0")
     assert (run.path / "monitor.safetensors").read_bytes() != written
     assert not (run.path / "monitor-2").exists()
+
+
+CART = EnvConfig(
+    "CartPole-v1",
+    wrappers=[{"name": "split", "slices": {"velocity": [1, 2], "pole": [[0, 1], [2, 4]]}}],
+)
+
+
+def notes(*overrides: str) -> list[str]:
+    """What the shipped settings leave out on readings without bounds, as robots have them."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        settings = compose("monitor", overrides=["run=x", *overrides])
+    command = typed(CommandConfig, to_plain(settings), "")
+    return left_out(command, partial(make_envs, CART), ["velocity", "pole"])
+
+
+def test_faults_that_fit_no_sensor_are_left_out_with_a_note() -> None:
+    made = notes()
+    skipped = ("noise", "salt_and_pepper", "bias", "drift", "occlusion", "saturation")
+    pairs = [f"{name} of {channel}" for name in skipped for channel in ("velocity", "pole")]
+    assert [note.partition(" is left out: ")[0] for note in made] == pairs
+    assert "channel 'velocity' has no finite bounds" in made[0]
+    assert "scale" in made[0]
+    assert len(notes("+faults.noise.scale=2")) == len(made) - 2
+    assert notes("episodes=0") == []
+
+
+@pytest.mark.parametrize("message", ["noise of pole is left out: .*'scale'", "episodes=0"])
+def test_nothing_to_measure_is_refused(message: str) -> None:
+    alone = [f"~faults.{name}" for name in ("freeze", "delay_5", "delay_10")]
+    with pytest.raises(ConfigError, match=f"no fault fits any sensor.*{message}"):
+        notes(*alone)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from mmrl.config import (
     VariantConfig,
     to_stored,
 )
+from mmrl.kept_statistics import keep_statistics
 from mmrl.members import Members, without
 from mmrl.plots import robustness_figure, to_png
 from mmrl.report import (
@@ -46,6 +47,7 @@ def compare(config: TrainConfig, run: RunFolder, console: Console, train: Train)
     Raises:
         MembersFailedError: Some members failed; the others are trained and joined.
     """
+    config = keep_statistics(config, run.path)
     members = Members(run, console)
     runs: dict[str, list[RunFolder]] = {}
     for seed in config.comparison.seeds:

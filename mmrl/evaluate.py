@@ -29,11 +29,11 @@ from mmrl.config import (
     ConditionConfig,
     EvaluateConfig,
     TrainConfig,
-    from_mapping,
     to_plain,
 )
 from mmrl.control import EPISODES, device_of, make_env, make_envs, stream
 from mmrl.files import write_atomically
+from mmrl.kept_statistics import config_of
 from mmrl.metrics.intervals import bootstrap_interval
 from mmrl.plots import robustness_figure, to_pixels, to_png
 from mmrl.progress import make_console, progress_bar
@@ -307,7 +307,7 @@ def film(config: TrainConfig, agent: Agent, out: Path, console: Console) -> None
 
 
 def _configured(run: RunFolder, command: CommandConfig) -> TrainConfig:
-    config = from_mapping(run.config)
+    config = config_of(run)
     if not run.finished("train"):
         raise RunFolderError(
             f"{run.path} has no trained policy yet; finish it with: python -m mmrl.train "

@@ -15,9 +15,10 @@ from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl.command_line import command_line
-from mmrl.config import Composed, from_mapping, to_plain
+from mmrl.config import Composed, to_plain
 from mmrl.control import device_of, make_envs
 from mmrl.files import write_atomically
+from mmrl.kept_statistics import config_of
 from mmrl.monitor_report import monitor_figure, monitor_table, to_csv
 from mmrl.plots import to_pixels, to_png
 from mmrl.progress import make_console, progress_bar
@@ -91,7 +92,7 @@ def work(settings: Composed) -> None:
     run = RunFolder.open(command.run)
     if not run.finished("train"):
         raise RunFolderError(f"{run.path} has no trained policy, so there is nothing to watch over")
-    config = from_mapping(run.config)
+    config = config_of(run)
     agent = Agent.load(run.path, device_of(config))
     if not isinstance(agent.acting, LatentPolicy):
         raise ConfigError(

@@ -36,6 +36,7 @@ from mmrl.control import pretrain, probe, train_policy
 from mmrl.data import ArrayData
 from mmrl.evaluate import evaluate_run
 from mmrl.given_encoder import given_encoder
+from mmrl.kept_statistics import config_of, keep_statistics
 from mmrl.plots import to_png, training_figure
 from mmrl.progress import Curve, make_console, progress_bar, read_curve
 from mmrl.report import ROWS
@@ -71,7 +72,7 @@ def work(settings: Composed) -> None:
     else:
         run = RunFolder.open(resume)
         refuse_other_settings(run.config, given)
-        _, do = prepare(run.config)
+        _, do = prepare(run.config, run)
         finished = ", ".join(run.stages)
         console.print(f"continuing {run.path}; finished: {finished or 'no stage yet'}")
     if note := run.point_latest(run.path.parent / "latest"):
@@ -81,8 +82,12 @@ def work(settings: Composed) -> None:
     console.print(f"files in {run.path}: {', '.join(run.contents())}")
 
 
-def prepare(content: Mapping[str, Any]) -> tuple[Path, Work]:
+def prepare(content: Mapping[str, Any], run: RunFolder | None = None) -> tuple[Path, Work]:
     """Checks settings, and returns a folder for a new run of them and what is to be done in it.
+
+    Args:
+        content: The settings.
+        run: The folder that they are read from, where a run is continued.
 
     Raises:
         ConfigError: They are wrong, or do not fit the environment or the data.
@@ -95,7 +100,7 @@ def prepare(content: Mapping[str, Any]) -> tuple[Path, Work]:
             return _new_path(settings, name), partial(compare_methods, settings)
         work = partial(classify, settings, check_classification(settings))
         return _new_path(settings, f"{settings.label}-{settings.data.name}"), work
-    config = from_mapping(content)
+    config = from_mapping(content) if run is None else config_of(run)
     check_environment(config)
     check_collecting(config)
     if config.comparison.variants:
@@ -117,7 +122,7 @@ def assist(given: dict[str, Any], resume: str | None) -> None:
     if content.get("task") == CLASSIFICATION:
         assist_classification(classification_from_mapping(content), run)
         return
-    config = from_mapping(content)
+    config = from_mapping(content) if run is None else config_of(run)
     made = config.encoder is None and config.method_settings is not None
     if not made or (run is not None and run.finished("pretrain")):
         return
@@ -131,6 +136,7 @@ def assist(given: dict[str, Any], resume: str | None) -> None:
 
 def train(config: TrainConfig, run: RunFolder, console: Console) -> None:
     """All stages that are not finished yet."""
+    config = keep_statistics(config, run.path)
     with SummaryWriter(str(run.path / "tb")) as writer:
         if config.encoder is not None:
             encoder_stage(config, run, console)

@@ -142,9 +142,17 @@ def failing_channels(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
 
 
 def space_with_mask(channels: Mapping[str, spaces.Space[Any]]) -> spaces.Space[Any]:
-    """Return the observation space with the mask, in which every channel admits zeros."""
-    masked = {name: _with_zero(space) for name, space in channels.items()}
-    return spaces.Dict({**masked, AVAILABLE: spaces.MultiBinary(len(channels))})
+    """Return the observation space with the mask, in which every channel admits zeros.
+
+    Channels keep their order, which is the mask's.
+    """
+    masked: list[tuple[str, spaces.Space[Any]]] = [
+        (name, _with_zero(space)) for name, space in channels.items()
+    ]
+    # The mask stands where sorting puts it: so sorted channels stay sorted.
+    place = sum(name < AVAILABLE for name in channels)
+    masked.insert(place, (AVAILABLE, spaces.MultiBinary(len(channels))))
+    return spaces.Dict(dict(masked), sort_keys=False)
 
 
 def _with_zero(space: spaces.Space[Any]) -> spaces.Space[Any]:

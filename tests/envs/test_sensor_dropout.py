@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env, data_equivalence
+from gymnasium.vector import SyncVectorEnv
 from numpy.typing import NDArray
 
-from mmrl_envs import SensorDropout
+from mmrl_envs import SensorDropout, VectorSensorDropout
 from mmrl_envs.fault_patterns import State
 from mmrl_envs.faults import Fault
 from mmrl_envs.pendulum import MultimodalPendulumEnv
@@ -83,6 +84,34 @@ def test_space_gains_the_mask_and_admits_zeros() -> None:
     assert space["depth"] == spaces.Box(0.0, 20.0, (2,), np.float32)
     assert space["speed"] == spaces.Box(-np.inf, np.inf, (), np.float64)
     assert env.channels == ("depth", "flags", "gear", "speed")
+
+
+BOX = spaces.Box(0.0, 1.0, (2,), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("space", "names"),
+    [
+        (spaces.Dict(sound=BOX, image=BOX), ["available", "sound", "image"]),
+        (spaces.Dict([("sound", BOX), ("arm", BOX)]), ["sound", "available", "arm"]),
+        (spaces.Dict({"sound": BOX, "arm": BOX}), ["arm", "available", "sound"]),
+    ],
+)
+def test_space_and_mask_have_the_channels_in_one_order(
+    space: spaces.Dict, names: list[str], replay: Any
+) -> None:
+    values = {name: np.ones(2, np.float32) for name in space}
+    faults = [{"pattern": "fixed", "channels": ["sound"]}]
+    env = SensorDropout(replay(space, [values]), faults)
+    envs = VectorSensorDropout(SyncVectorEnv([lambda: replay(space, [values])]), faults)
+    observation, _ = env.reset(seed=0)
+    made: list[Any] = [env.observation_space, envs.single_observation_space, envs.observation_space]
+    for one in made:
+        assert list(one) == names
+    channels = [name for name in names if name != "available"]
+    healthy = [int(observation[name].any()) for name in channels]
+    assert list(env.channels) == channels
+    assert observation["available"].tolist() == healthy
 
 
 def test_every_kind_of_channel_is_zeroed_when_unavailable() -> None:

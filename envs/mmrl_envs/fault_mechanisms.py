@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ Values = NDArray[Any]
 Floats = NDArray[np.float64]
 Rows = slice | NDArray[np.int64]
 Number = int | float  # configuration files write 1 as well as 1.0
+Generators = list[np.random.Generator]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Moment:
     down: NDArray[np.bool_]
     age: NDArray[np.int64]
     rows: Rows
-    generators: list[np.random.Generator]
+    generators: Generators
 
 
 class Effect(ABC):
@@ -78,10 +80,11 @@ class Momentary(Effect):
     """An effect that depends on the present value only.
 
     Args:
-        change: Takes the values of faulty channels, shape (m, ...), and their generators.
+        change: Takes the values of faulty channels, shape (m, ...), and their generators. It can
+            be pickled, as environments can.
     """
 
-    def __init__(self, change: Callable[[Values, list[np.random.Generator]], Values]) -> None:
+    def __init__(self, change: Callable[[Values, Generators], Values]) -> None:
         self._change = change
 
     def apply(self, values: Values, moment: Moment) -> Values:
@@ -145,7 +148,7 @@ class Blackout(Mechanism):
 
     def effect(self, name: str, space: spaces.Space[Any], count: int) -> Effect:
         """See :class:`Mechanism`."""
-        return Momentary(lambda values, _: np.zeros_like(values))
+        return Momentary(partial(_everywhere, 0.0))
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ class NotANumber(Mechanism):
         """See :class:`Mechanism`."""
         if not np.issubdtype(space.dtype, np.floating):
             raise ValueError(f"nan needs a channel of floats, {name!r} is {space}")
-        return Momentary(lambda values, _: np.full_like(values, np.nan))
+        return Momentary(partial(_everywhere, np.nan))
 
 
 @dataclass(frozen=True)
@@ -179,13 +182,7 @@ class Noise(Mechanism):
     def effect(self, name: str, space: spaces.Space[Any], count: int) -> Effect:
         """See :class:`Mechanism`."""
         gauge = Gauge.of(name, space, "noise")
-        deviation = self.strength * gauge.span(self.scale)
-
-        def change(values: Values, generators: list[np.random.Generator]) -> Values:
-            noise = np.stack([g.standard_normal(deviation.shape) for g in generators])
-            return gauge.fit(values + deviation * noise)
-
-        return Momentary(change)
+        return Momentary(partial(_noisy, gauge, self.strength * gauge.span(self.scale)))
 
 
 @dataclass(frozen=True)
@@ -207,13 +204,7 @@ class SaltAndPepper(Mechanism):
         """See :class:`Mechanism`."""
         gauge = Gauge.of(name, space, "salt_and_pepper")
         gauge.span(None)
-
-        def change(values: Values, generators: list[np.random.Generator]) -> Values:
-            uniform = np.stack([g.random(gauge.low.shape) for g in generators])
-            extreme = np.where(uniform < self.share / 2, gauge.low, gauge.high)
-            return gauge.fit(np.where(uniform < self.share, extreme, values))
-
-        return Momentary(change)
+        return Momentary(partial(_speckled, gauge, self.share))
 
 
 @dataclass(frozen=True)
@@ -235,8 +226,7 @@ class Bias(Mechanism):
     def effect(self, name: str, space: spaces.Space[Any], count: int) -> Effect:
         """See :class:`Mechanism`."""
         gauge = Gauge.of(name, space, "bias")
-        offset = self.strength * gauge.span(self.scale)
-        return Momentary(lambda values, _: gauge.fit(values + offset))
+        return Momentary(partial(_shifted, gauge, self.strength * gauge.span(self.scale)))
 
 
 @dataclass(frozen=True)
@@ -266,7 +256,7 @@ class Saturation(Mechanism):
         low, high = (gauge.low, gauge.high) if self.scale is None else (-span, span)
         centre = np.clip(0.0, low, high)
         least, greatest = (centre + self.limit * (bound - centre) for bound in (low, high))
-        return Momentary(lambda values, _: gauge.fit(np.clip(values, least, greatest)))
+        return Momentary(partial(_clipped, gauge, least, greatest))
 
 
 def check_scale(scale: object) -> None:
@@ -278,3 +268,28 @@ def check_scale(scale: object) -> None:
 def check_offset(strength: Number) -> None:
     """Raise TypeError or ValueError unless it is a finite number other than zero."""
     check_number("the absolute value of strength", abs(strength), above=0.0)
+
+
+def _everywhere(number: float, values: Values, _: Generators) -> Values:
+    return np.full_like(values, number)
+
+
+def _noisy(gauge: Gauge, deviation: Floats, values: Values, generators: Generators) -> Values:
+    noise = np.stack([g.standard_normal(deviation.shape) for g in generators])
+    return gauge.fit(values + deviation * noise)
+
+
+def _speckled(gauge: Gauge, share: Number, values: Values, generators: Generators) -> Values:
+    uniform = np.stack([g.random(gauge.low.shape) for g in generators])
+    extreme = np.where(uniform < share / 2, gauge.low, gauge.high)
+    return gauge.fit(np.where(uniform < share, extreme, values))
+
+
+def _shifted(gauge: Gauge, offset: Floats, values: Values, _: Generators) -> Values:
+    return gauge.fit(values + offset)
+
+
+def _clipped(
+    gauge: Gauge, least: Floats, greatest: Floats, values: Values, _: Generators
+) -> Values:
+    return gauge.fit(np.clip(values, least, greatest))

@@ -187,8 +187,9 @@ def test_returned_arrays_belong_to_the_caller() -> None:
             array[...] = 1
 
 
-def test_survives_pickling() -> None:
-    envs = VectorSensorDropout(gymnasium.make_vec(ID, num_envs=3), FAULTS["burst"])
+@pytest.mark.parametrize("name", ["burst", "lies"])
+def test_survives_pickling(name: str) -> None:
+    envs = VectorSensorDropout(gymnasium.make_vec(ID, num_envs=3), FAULTS[name])
     envs.reset(seed=0)
     copy = pickle.loads(pickle.dumps(envs))  # noqa: S301
     for action in actions(5):

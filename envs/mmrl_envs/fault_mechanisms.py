@@ -133,6 +133,15 @@ class Gauge:
             )
         return self.high - self.low
 
+    def extremes(self, scale: Number | None) -> tuple[Floats, Floats]:
+        """Return the least and the greatest reading: the bounds, or the scale in both directions.
+
+        Raises:
+            ValueError: See :meth:`span`.
+        """
+        span = self.span(scale)
+        return (self.low, self.high) if scale is None else (-span, span)
+
     def fit(self, numbers: Floats) -> Values:
         """Round and clip to the channel's type and bounds."""
         if np.issubdtype(self.space.dtype, np.integer):
@@ -191,20 +200,23 @@ class SaltAndPepper(Mechanism):
 
     Attributes:
         share: Expected share of the values that do, within (0, 1].
+        scale: Taken for the greatest reading of either sign, where the bounds are infinite.
     """
 
     share: Number
+    scale: Number | None = None
     random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_number("share", self.share, above=0.0)
         check_share("share", self.share)
+        check_scale(self.scale)
 
     def effect(self, name: str, space: spaces.Space[Any], count: int) -> Effect:
         """See :class:`Mechanism`."""
         gauge = Gauge.of(name, space, "salt_and_pepper")
-        gauge.span(None)
-        return Momentary(partial(_speckled, gauge, self.share))
+        least, greatest = gauge.extremes(self.scale)
+        return Momentary(partial(_speckled, gauge, self.share, least, greatest))
 
 
 @dataclass(frozen=True)
@@ -252,8 +264,7 @@ class Saturation(Mechanism):
     def effect(self, name: str, space: spaces.Space[Any], count: int) -> Effect:
         """See :class:`Mechanism`."""
         gauge = Gauge.of(name, space, "saturation")
-        span = gauge.span(self.scale)
-        low, high = (gauge.low, gauge.high) if self.scale is None else (-span, span)
+        low, high = gauge.extremes(self.scale)
         centre = np.clip(0.0, low, high)
         least, greatest = (centre + self.limit * (bound - centre) for bound in (low, high))
         return Momentary(partial(_clipped, gauge, least, greatest))
@@ -279,9 +290,16 @@ def _noisy(gauge: Gauge, deviation: Floats, values: Values, generators: Generato
     return gauge.fit(values + deviation * noise)
 
 
-def _speckled(gauge: Gauge, share: Number, values: Values, generators: Generators) -> Values:
+def _speckled(
+    gauge: Gauge,
+    share: Number,
+    least: Floats,
+    greatest: Floats,
+    values: Values,
+    generators: Generators,
+) -> Values:
     uniform = np.stack([g.random(gauge.low.shape) for g in generators])
-    extreme = np.where(uniform < share / 2, gauge.low, gauge.high)
+    extreme = np.where(uniform < share / 2, least, greatest)
     return gauge.fit(np.where(uniform < share, extreme, values))
 
 

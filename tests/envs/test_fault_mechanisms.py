@@ -81,6 +81,15 @@ def test_salt_and_pepper_moves_a_share_of_the_values_to_the_bounds() -> None:
     assert (delivered == 7).mean() == pytest.approx(0.7, abs=0.015)
 
 
+@pytest.mark.parametrize(("low", "extremes"), [(-np.inf, {-4.0, 0.5, 4.0}), (0.0, {0.0, 0.5, 4.0})])
+def test_salt_and_pepper_has_a_scale_where_there_are_no_bounds(
+    low: float, extremes: set[float]
+) -> None:
+    space = spaces.Box(low, np.inf, (200,), np.float64)
+    speckled = make("salt_and_pepper", share=0.5, scale=4)
+    assert set(deliver(speckled, space, constant(space, 0.5)).flat) == extremes
+
+
 @pytest.mark.parametrize(
     ("space", "arguments", "value", "expected"),
     [
@@ -124,6 +133,7 @@ def test_saturation_stops_short_of_the_bounds(
         ("noise", {"strength": 0.1, "scale": -1}, "scale must be finite and greater than 0"),
         ("salt_and_pepper", {"share": 1.5}, r"share must be within \[0, 1\]"),
         ("salt_and_pepper", {"share": 0}, "greater than 0"),
+        ("salt_and_pepper", {"share": 0.5, "scale": 0}, "scale must be finite and greater than 0"),
         ("bias", {"strength": 0}, "absolute value of strength"),
         ("bias", {"strength": math.nan}, "absolute value of strength"),
         ("saturation", {"limit": 0.0}, "limit must be finite and greater than 0"),

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmrl_envs.validation import check_integer, check_number, check_share
+from mmrl_envs.validation import check_integer, check_number, check_share, is_list
 
 Bools = NDArray[np.bool_]
 Number = int | float  # configuration files write 1 as well as 1.0
@@ -190,9 +190,13 @@ class Intervals(Pattern):
     intervals: Sequence[Sequence[int]]
 
     def __post_init__(self) -> None:
+        if not is_list(self.intervals) or not all(
+            is_list(interval) and len(interval) == 2 for interval in self.intervals
+        ):
+            raise ValueError(
+                f"intervals must be a list of (start, stop) pairs, got {self.intervals!r}"
+            )
         for interval in self.intervals:
-            if len(interval) != 2:
-                raise ValueError(f"intervals must be (start, stop) pairs, got {interval!r}")
             check_integer("the start of an interval", interval[0], 0)
             check_integer("the stop of an interval", interval[1], interval[0] + 1)
 
@@ -227,6 +231,11 @@ class State(Pattern):
     def function(self) -> Condition:
         """Return the condition, imported if it is given by name."""
         if not isinstance(self.condition, str):
+            if not callable(self.condition):
+                raise TypeError(
+                    "condition must be a function or its name as 'package.module:function', got "
+                    f"{self.condition!r}"
+                )
             return self.condition
         module, _, name = self.condition.partition(":")
         try:

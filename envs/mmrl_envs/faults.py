@@ -39,6 +39,7 @@ from mmrl_envs.fault_patterns import (
     Permanent,
     State,
 )
+from mmrl_envs.validation import is_list
 
 PATTERNS: dict[str, type[Pattern]] = {
     "fixed": Fixed,
@@ -94,6 +95,8 @@ class Fault:
             object.__setattr__(self, "announced", self.mechanism.announces)
         if self.channels is not None and not self.channels:
             raise ValueError("channels must name at least one channel, or be None for all")
+        if self.channels is not None and len(set(self.channels)) < len(self.channels):
+            raise ValueError(f"channels must name each channel once, got {list(self.channels)}")
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Fault:
@@ -103,6 +106,10 @@ class Fault:
             TypeError: A value has the wrong type.
             ValueError: A name is unknown, a parameter is missing, unknown or out of range.
         """
+        if not isinstance(spec, Mapping):
+            raise TypeError(
+                f"a fault must be a mapping such as {{'pattern': 'fixed'}}, got {spec!r}"
+            )
         pattern = _choose("pattern", spec.get("pattern"), PATTERNS)
         mechanism = _choose("mechanism", spec.get("mechanism", "blackout"), MECHANISMS)
         known = [*_OWN_KEYS, *_parameters(pattern), *_parameters(mechanism)]
@@ -110,7 +117,7 @@ class Fault:
         if unknown:
             raise ValueError(f"unknown keys {unknown} in the fault {dict(spec)}, known are {known}")
         channels = spec.get("channels")
-        if isinstance(channels, str) or not isinstance(channels, Sequence | None):
+        if channels is not None and not is_list(channels):
             raise TypeError(f"channels must be a list of names, got {channels!r}")
         announced = spec.get("announced")
         if not isinstance(announced, bool | None):
@@ -153,7 +160,7 @@ def make_faults(specs: Sequence[Fault | Mapping[str, Any]]) -> tuple[Fault, ...]
         >>> [fault.channels for fault in make_faults([{"pattern": "fixed", "channels": ["image"]}])]
         [('image',)]
     """
-    if isinstance(specs, Mapping | str):
+    if not is_list(specs):
         raise TypeError(f"faults must be a list of faults, got {specs!r}")
     return tuple(spec if isinstance(spec, Fault) else Fault.from_spec(spec) for spec in specs)
 

@@ -19,7 +19,7 @@ from mmrl_envs.channels import (
     class_names,
     dict_channels,
 )
-from mmrl_envs.validation import check_integer
+from mmrl_envs.validation import check_integer, is_list
 
 Indices = NDArray[np.intp]
 
@@ -158,6 +158,8 @@ def _box_to_split(
 
 def _check_slices(slices: Mapping[str, Sequence[Any]], size: int) -> dict[str, Indices]:
     """Return the entries of each channel, sorted by name."""
+    if not isinstance(slices, Mapping):
+        raise TypeError(f"slices must map names to ranges, such as {{'a': [0, 8]}}, got {slices!r}")
     if not slices:
         raise ValueError(f"no slices: name at least one channel of the {size} entries")
     owners = np.full(size, "", dtype=object)
@@ -179,9 +181,10 @@ def _check_slices(slices: Mapping[str, Sequence[Any]], size: int) -> dict[str, I
 
 
 def _pairs(name: str, ranges: Sequence[Any]) -> list[Sequence[Any]]:
-    nested = [isinstance(part, Sequence) for part in ranges]
-    pairs: list[Any] = list(ranges) if nested and all(nested) else [ranges]
-    if any(isinstance(ranges, str) or len(pair) != 2 for pair in pairs):
+    parts = list(ranges) if is_list(ranges) else []
+    nested = [isinstance(part, Sequence) for part in parts]
+    pairs: list[Any] = parts if nested and all(nested) else [parts]
+    if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"slice {name!r} must be [start, stop] or a list of such, got {ranges!r}")
     return pairs
 

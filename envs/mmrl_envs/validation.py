@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,3 +32,8 @@ def check_share(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a number, got {value!r}")
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be within [0, 1], got {value}")
+
+
+def is_list(value: object) -> bool:
+    """Whether it is a sequence of items: a list or a tuple, but no string."""
+    return isinstance(value, Sequence) and not isinstance(value, str)

@@ -45,7 +45,8 @@ def wrap(env: gymnasium.Env[Any, Any], wrappers: WrapperSpecs) -> gymnasium.Env[
 
     Raises:
         DependencyNotInstalled: A wrapper needs what is not installed.
-        TypeError: The environment is not of the kind that a wrapper needs.
+        TypeError: The environment is not of the kind that a wrapper needs, or a specification is
+            no mapping.
         ValueError: A wrapper or an argument is unknown or missing, or does not fit the environment;
             the message names the wrapper.
 
@@ -69,6 +70,7 @@ def check_wrappers(wrappers: WrapperSpecs) -> None:
     """Checks names of wrappers and of their arguments, as far as that goes without an environment.
 
     Raises:
+        TypeError: A specification is no mapping.
         ValueError: A wrapper or an argument is unknown, or a needed one is missing.
 
     Example:
@@ -77,6 +79,10 @@ def check_wrappers(wrappers: WrapperSpecs) -> None:
         ValueError: wrappers[0] (stack) has no arguments ['frame']; known: ['frames']
     """
     for number, spec in enumerate(wrappers):
+        if not isinstance(spec, Mapping):
+            raise TypeError(
+                f"wrappers[{number}] must be a mapping such as {{'name': 'flatten'}}, got {spec!r}"
+            )
         if spec.get("name") not in WRAPPERS:
             raise ValueError(
                 f"wrappers[{number}] needs the name of a wrapper, one of {list(WRAPPERS)}, got "

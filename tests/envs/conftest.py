@@ -1,9 +1,10 @@
 """An environment whose observations a test chooses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gymnasium
+import jaxtyping
 import pytest
 from gymnasium import spaces
 
@@ -33,3 +34,11 @@ class ReplayEnv(gymnasium.Env[Any, Any]):
 def replay() -> Callable[[spaces.Space[Any], Sequence[Any]], ReplayEnv]:
     """Make such an environment from its observation space and its observations."""
     return ReplayEnv
+
+
+@pytest.fixture
+def unenforced() -> Iterator[None]:
+    """Types are not enforced, as for users: what is wrong reaches our own checks."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -155,7 +155,7 @@ def test_state_dependent_condition_by_name() -> None:
         ("burst", {"outage": 5, "uptime": math.inf}, "uptime must be finite"),
         ("permanent", {"start": -1}, "start must be at least 0, got -1"),
         ("intervals", {"intervals": [(3, 3)]}, "stop of an interval must be at least 4, got 3"),
-        ("intervals", {"intervals": [(3,)]}, "must be .start, stop. pairs"),
+        ("intervals", {"intervals": [(3,)]}, "list of .start, stop. pairs"),
     ],
 )
 def test_bad_arguments_are_refused(kind: str, arguments: dict[str, Any], message: str) -> None:

@@ -57,13 +57,19 @@ def test_make_faults_takes_faults_and_specifications() -> None:
         ({"pattern": "bernoulli"}, r"needs \['rate'\]"),
         ({"pattern": "bernoulli", "rate": 2}, "within"),
         ({"pattern": "fixed", "channels": []}, "at least one channel"),
+        ({"pattern": "fixed", "channels": ["a", "b", "a"]}, r"each channel once, got \['a', 'b', "),
+        ({"pattern": "intervals", "intervals": [5, 10]}, r"list of \(start, .* got \[5, 10\]"),
+        ({"pattern": "intervals", "intervals": 3}, r"list of \(start, stop\) pairs, got 3"),
+        ({"pattern": "intervals", "intervals": "35"}, r"list of \(start, stop\) pairs, got '35'"),
     ],
 )
+@pytest.mark.usefixtures("unenforced")
 def test_bad_specifications_are_refused(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Fault.from_spec(spec)
 
 
+@pytest.mark.usefixtures("unenforced")
 def test_wrong_types_are_refused() -> None:
     with pytest.raises(TypeError, match="channels must be a list of names, got 'image'"):
         Fault.from_spec({"pattern": "fixed", "channels": "image"})
@@ -71,6 +77,23 @@ def test_wrong_types_are_refused() -> None:
         Fault.from_spec({"pattern": "fixed", "announced": "yes"})
     with pytest.raises(TypeError, match="rate"):
         Fault.from_spec({"pattern": "bernoulli", "rate": "0.3"})
+    with pytest.raises(TypeError, match=r"condition must be a function or its .* got 3"):
+        Fault.from_spec({"pattern": "state", "condition": 3})
+
+
+@pytest.mark.usefixtures("unenforced")
+@pytest.mark.parametrize(
+    ("specs", "message"),
+    [
+        (["fixed"], r"a fault must be a mapping such as {'pattern': 'fixed'}, got 'fixed'"),
+        ("fixed", "faults must be a list of faults, got 'fixed'"),
+        ({"pattern": "fixed"}, "faults must be a list of faults, got {"),
+        (3, "faults must be a list of faults, got 3"),
+    ],
+)
+def test_what_is_no_list_of_faults_is_refused(specs: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make_faults(specs)
 
 
 def test_functions_cannot_be_written_down() -> None:

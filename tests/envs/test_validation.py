@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mmrl_envs.validation import check_integer, check_number
+from mmrl_envs.validation import check_integer, check_number, is_list
 
 
 @pytest.mark.parametrize("value", [0.5, 3, np.float32(1.0)])
@@ -36,3 +36,9 @@ def test_integers() -> None:
         check_integer("stack", 0, 1)
     with pytest.raises(ValueError, match="stack must be from 1 to 4, got 5"):
         check_integer("stack", 5, 1, 4)
+
+
+def test_lists() -> None:
+    assert is_list([1])
+    assert is_list(())
+    assert not any(map(is_list, ["ab", 3, None, {"a": 1}, iter([])]))

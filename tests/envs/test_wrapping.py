@@ -77,9 +77,19 @@ def test_what_is_wrong_without_an_environment(specs: Any, message: str) -> None:
         check_wrappers(specs)
 
 
+@pytest.mark.usefixtures("unenforced")
+def test_what_is_no_mapping() -> None:
+    specs: Any = ["split"]
+    with pytest.raises(TypeError, match=r"wrappers\[0\] must be a mapping .* got 'split'"):
+        check_wrappers(specs)
+
+
+@pytest.mark.usefixtures("unenforced")
 @pytest.mark.parametrize(
     ("specs", "kind", "message"),
     [
+        ([{"name": "split", "slices": {"a": 3}}], ValueError, r"slice 'a' must be \[start, .* 3"),
+        ([{"name": "split", "slices": [0, 4]}], TypeError, r"slices must map .* got \[0, 4\]"),
         ([SPLIT, {"name": "stack", "frames": {"arm": 2}}], ValueError, r"wrappers\[1\] .*'arm'"),
         ([{"name": "split", "slices": {"a": [0, 3], "b": [2, 4]}}], ValueError, "overlap in entry"),
         ([{"name": "split", "slices": {"a": [0, 9]}}], ValueError, "stop of slice 'a' must be"),

@@ -6,7 +6,8 @@ A specification is a list, applied in its order, for example
      {"name": "camera", "size": 64, "state_name": "state"},
      {"name": "stack", "frames": {"camera": 2}}]
 
-with the name of a wrapper and its arguments.
+with the name of a wrapper and its arguments. What a wrapper itself calls `name`, the name of the
+channel that a camera adds, is `channel` here.
 """
 
 from __future__ import annotations
@@ -58,9 +59,10 @@ def wrap(env: gymnasium.Env[Any, Any], wrappers: WrapperSpecs) -> gymnasium.Env[
     """
     check_wrappers(wrappers)
     for number, spec in enumerate(wrappers):
-        arguments = {key: value for key, value in spec.items() if key != "name"}
+        named = {"name": spec["channel"]} if "channel" in spec else {}
+        others = {key: value for key, value in spec.items() if key not in ("name", "channel")}
         try:
-            env = WRAPPERS[spec["name"]](env, **arguments)
+            env = WRAPPERS[spec["name"]](env, **named, **others)
         except (gymnasium.error.Error, TypeError, ValueError) as error:
             raise type(error)(f"{_place(number, spec)}: {error}") from error
     return env
@@ -89,7 +91,11 @@ def check_wrappers(wrappers: WrapperSpecs) -> None:
                 f"{dict(spec)}"
             )
         signature = inspect.signature(WRAPPERS[spec["name"]].__init__).parameters
-        parameters = {name: p for name, p in signature.items() if name not in ("self", "env")}
+        parameters = {
+            "channel" if name == "name" else name: p
+            for name, p in signature.items()
+            if name not in ("self", "env")
+        }
         given = [key for key in spec if key != "name"]
         if unknown := [key for key in given if key not in parameters]:
             raise ValueError(

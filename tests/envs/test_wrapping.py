@@ -33,6 +33,14 @@ def test_the_first_is_innermost() -> None:
     assert env.observation_space.contains(observation)
 
 
+def test_cameras_name_their_channels() -> None:
+    specs = [{"name": "camera", "size": 16}, {"name": "camera", "channel": "front", "size": 24}]
+    pendulum = gymnasium.make("mmrl/MultimodalPendulum-v0", render_mode="rgb_array")
+    observation, _ = wrap(pendulum, specs).reset(seed=0)
+    assert observation["camera"].shape == (3, 16, 16)
+    assert observation["front"].shape == (3, 24, 24)
+
+
 def test_it_does_what_the_wrapper_does() -> None:
     expected, _ = SplitObservation(cart(), {"cart": [0, 2], "pole": [2, 4]}).reset(seed=3)
     observation, _ = wrap(cart(), [SPLIT]).reset(seed=3)
@@ -68,7 +76,11 @@ def test_every_name_is_of_a_wrapper_that_can_be_rebuilt() -> None:
         ([{"name": "spilt"}], r"wrappers\[0\] needs the name .* one of \['camera', .*'spilt'"),
         ([{"slices": {}}], r"wrappers\[0\] needs the name of a wrapper"),
         ([SPLIT, {"name": "stack", "frame": 2}], r"wrappers\[1\] \(stack\) has no .*\['frame'\]"),
-        ([{"name": "camera", "env": 1}], r"\(camera\) has no arguments \['env'\]; known: \['name'"),
+        (
+            [{"name": "camera", "env": 1}],
+            r"\(camera\) has no arguments \['env'\]; known: \['channel'",
+        ),
+        ([{**SPLIT, "channel": "a"}], r"\(split\) has no arguments \['channel'\]; known: \['sl"),
         ([{"name": "mujoco_sensors"}], r"\(mujoco_sensors\) needs \['channels'\]"),
     ],
 )

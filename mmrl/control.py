@@ -37,6 +37,7 @@ from mmrl_agents.training import train_agent
 from mmrl_agents.vec_env import GymnasiumVecEnv
 from mmrl_envs import VectorNormalizeChannels, VectorSensorDropout
 from mmrl_envs.faults import make_faults
+from mmrl_envs.mujoco_simulation import opengl_named
 from mmrl_envs.mujoco_warnings import warn_once
 from mmrl_envs.wrapping import wrap
 
@@ -294,10 +295,11 @@ def device_of(config: TrainConfig | ClassificationConfig) -> str:
 def _registered(env_id: str) -> EnvSpec:
     """What `module:Id-v0` stands for; the module is imported, and the environment's own, too."""
     module, _, name = env_id.rpartition(":")
-    importlib.import_module(module or "mmrl_envs")
-    spec = gym.spec(name)
-    if isinstance(spec.entry_point, str):
-        load_env_creator(spec.entry_point)
+    with opengl_named():
+        importlib.import_module(module or "mmrl_envs")
+        spec = gym.spec(name)
+        if isinstance(spec.entry_point, str):
+            load_env_creator(spec.entry_point)
     warn_once()
     return spec
 

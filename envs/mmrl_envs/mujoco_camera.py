@@ -18,10 +18,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
-from mmrl_envs.mujoco_simulation import import_mujoco
+from mmrl_envs.mujoco_simulation import import_mujoco, no_opengl
 
 View = str | int | Mapping[str, Any]
 
@@ -112,7 +111,7 @@ class MujocoCamera:
                 mujoco.mjr_setBuffer(offscreen, self._resources)
         except Exception as error:  # of MuJoCo, PyOpenGL or GLFW, where there is no display
             self._context = None
-            raise _no_opengl(error) from error
+            raise no_opengl(error) from error
         if not _open_cameras:  # EGL ends at exit; what is registered after it comes before
             atexit.register(_close_cameras)
         _open_cameras.add(self)
@@ -152,16 +151,7 @@ def _load_backend() -> Any:
     try:
         return importlib.import_module(module).GLContext
     except Exception as error:  # PyOpenGL raises anything where the library is missing
-        raise _no_opengl(error) from error
-
-
-def _no_opengl(error: Exception) -> DependencyNotInstalled:
-    return DependencyNotInstalled(
-        "MuJoCo has no OpenGL library to render with "
-        f"(MUJOCO_GL={os.environ.get('MUJOCO_GL')!r}; {type(error).__name__}: {error}). "
-        "On Debian and Ubuntu: apt install libegl1 libgl1 and MUJOCO_GL=egl (or unset), "
-        "or apt install libosmesa6 and MUJOCO_GL=osmesa"
-    )
+        raise no_opengl(error) from error
 
 
 @contextmanager

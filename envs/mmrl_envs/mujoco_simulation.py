@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -13,15 +17,46 @@ def import_mujoco(user: str) -> Any:
     """Return the module `mujoco`.
 
     Raises:
-        DependencyNotInstalled: It is not installed; the message says how to install it.
+        DependencyNotInstalled: It is not installed, or there is no OpenGL library of the kind that
+            MUJOCO_GL asks for; the message says how to install it.
     """
     try:
-        import mujoco
+        with opengl_named():
+            import mujoco
     except ImportError as error:
         raise DependencyNotInstalled(
             f"{user} needs MuJoCo: pip install 'mmrl[mujoco]' ({error})"
         ) from error
     return mujoco
+
+
+@contextmanager
+def opengl_named() -> Iterator[None]:
+    """Name the library that is missing where an import of MuJoCo fails for it.
+
+    MuJoCo imports PyOpenGL where MUJOCO_GL is egl or osmesa, and PyOpenGL reads attributes of None
+    where there is no such library.
+
+    Raises:
+        DependencyNotInstalled: There is none; the message says how to install it.
+    """
+    try:
+        yield
+    except AttributeError as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if frames[-1].f_globals.get("__name__", "").partition(".")[0] != "OpenGL":
+            raise
+        raise no_opengl(error) from error
+
+
+def no_opengl(error: Exception) -> DependencyNotInstalled:
+    """Return what to say where there is no OpenGL library, from what was said instead."""
+    return DependencyNotInstalled(
+        "MuJoCo has no OpenGL library to render with "
+        f"(MUJOCO_GL={os.environ.get('MUJOCO_GL')!r}; {type(error).__name__}: {error}). "
+        "On Debian and Ubuntu: apt install libegl1 libgl1 and MUJOCO_GL=egl (or unset), "
+        "or apt install libosmesa6 and MUJOCO_GL=osmesa"
+    )
 
 
 def is_simulated(env: gymnasium.Env[Any, Any]) -> bool:

@@ -2,7 +2,9 @@
 
 import gc
 import multiprocessing
+import os
 import pickle
+import subprocess
 import sys
 from typing import Any
 
@@ -17,6 +19,20 @@ import mmrl_envs  # noqa: F401  (registers the ids)
 from mmrl_envs.camera import CameraObservation
 from mmrl_envs.mujoco_camera import MujocoCamera, follow_robot
 
+WITHOUT_OPENGL = """
+import ctypes, ctypes.util
+
+load = ctypes.CDLL.__init__
+
+def refuse(library, name, *arguments, **options):
+    if any(kind in str(name) for kind in ("EGL", "OSMesa")):
+        raise OSError(f"{name}: cannot open shared object file")
+    load(library, name, *arguments, **options)
+
+ctypes.CDLL.__init__, ctypes.util.find_library = refuse, lambda name: None
+from mmrl_envs.mujoco_simulation import import_mujoco
+import_mujoco("a camera")
+"""
 PENDULUM = "mmrl/MultimodalPendulum-v0"
 SCENE = """
 <mujoco>
@@ -208,6 +224,18 @@ class TestMujocoCamera:
         env = gymnasium.make("InvertedPendulum-v5")
         with pytest.raises(DependencyNotInstalled, match=r"no OpenGL library.*install libegl1"):
             CameraObservation(env)
+
+    @pytest.mark.parametrize("kind", ["egl", "osmesa"])
+    def test_a_missing_library_is_named_when_mujoco_asks_for_it(self, kind: str) -> None:
+        process = subprocess.run(
+            [sys.executable, "-c", WITHOUT_OPENGL],
+            env={**os.environ, "MUJOCO_GL": kind},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "DependencyNotInstalled: MuJoCo has no OpenGL library" in process.stderr
+        assert f"(MUJOCO_GL='{kind}'; AttributeError: " in process.stderr
 
     @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")  # it is right
     def test_a_fork_after_rendering_is_refused_instead_of_hanging(self, mujoco: Any) -> None:

@@ -229,7 +229,7 @@ class TestMujocoCamera:
     def test_a_missing_library_is_named_when_mujoco_asks_for_it(self, kind: str) -> None:
         process = subprocess.run(
             [sys.executable, "-c", WITHOUT_OPENGL],
-            env={**os.environ, "MUJOCO_GL": kind},
+            env={**os.environ, "MUJOCO_GL": kind, "PYOPENGL_PLATFORM": kind},
             capture_output=True,
             text=True,
             check=False,

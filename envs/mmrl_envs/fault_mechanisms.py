@@ -162,7 +162,11 @@ class Blackout(Mechanism):
 
 @dataclass(frozen=True)
 class NotANumber(Mechanism):
-    """NaN arrives, from a driver that divides by zero; whoever receives it has to notice."""
+    """NaN arrives, from a driver that divides by zero; whoever receives it has to notice.
+
+    Not announced, it leaves `available` at 1, and the observation outside of its space: Gymnasium's
+    `check_env` refuses it.
+    """
 
     def effect(self, name: str, space: spaces.Space[Any], count: int) -> Effect:
         """See :class:`Mechanism`."""

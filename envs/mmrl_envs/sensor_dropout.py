@@ -27,8 +27,14 @@ class SensorDropout(
     """Lets the channels of a Dict observation fail.
 
     The observation gains `available`, a `MultiBinary` with one entry per channel in the order of
-    the Dict's keys. Values of unavailable channels are zeros. NaN or infinity in a channel makes
-    it unavailable. Where zero lies outside of a channel's bounds, the bounds are widened.
+    the Dict's keys. Values of unavailable channels are zeros. NaN or infinity that the environment
+    itself delivers in a channel makes it unavailable; NaN of a fault that is not announced arrives,
+    as from a sensor that lies, and lies outside of the space. Where zero lies outside of a
+    channel's bounds, the bounds are widened.
+
+    Of goal-conditioned environments Stable-Baselines3's `check_env` wants `compute_reward` at the
+    outermost wrapper, where no Gymnasium wrapper has it; its `HerReplayBuffer` finds it inside. It
+    computes from what is observed, so goals should not fail.
 
     `info["faulty"]` holds one boolean per channel: whether it is faulty, announced or not. At the
     end of an episode `info["fault_rates"]` maps channels to the share of observations, the first

@@ -220,6 +220,16 @@ def test_not_a_number_and_infinity_make_a_channel_unavailable() -> None:
     assert env.step(0)[0]["available"].tolist() == [0, 1, 1, 1]
 
 
+def test_unannounced_nan_arrives_and_claims_to_be_available() -> None:
+    spec = {"pattern": "fixed", "channels": ["depth"], "mechanism": "nan"}
+    env = SensorDropout(Counter(), [spec])
+    observation, info = env.reset(seed=0)
+    assert np.isnan(observation["depth"]).all()
+    assert observation["available"].tolist() == [1, 1, 1, 1]
+    assert info["faulty"].tolist() == [True, False, False, False]
+    assert not env.observation_space.contains(observation)
+
+
 def test_unannounced_blackouts_zero_but_claim_to_be_available() -> None:
     spec = {"pattern": "fixed", "channels": ["gear"], "announced": False}
     observation, info = SensorDropout(Counter(), [spec], keep_at_least=4).reset(seed=0)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
+import re
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -114,3 +117,15 @@ def test_what_is_no_mapping() -> None:
 def test_what_does_not_fit_the_environment(specs: Any, kind: type, message: str) -> None:
     with pytest.raises(kind, match=message):
         wrap(cart(), specs)
+
+
+def test_the_template_explains_every_wrapper_and_argument() -> None:
+    text = (Path(__file__).parents[2] / "configs" / "env" / "template.yaml").read_text("utf-8")
+    for name, wrapper in WRAPPERS.items():
+        explained = re.search(
+            rf"^#   {name}: .*?(?=^#   \w+: |^\w)", text, re.DOTALL | re.MULTILINE
+        )
+        assert explained is not None, name
+        for argument in list(inspect.signature(wrapper).parameters)[1:]:
+            key = "channel" if argument == "name" else argument
+            assert f"#       {key}: " in explained[0], (name, key)

@@ -122,9 +122,7 @@ def test_what_does_not_fit_the_environment(specs: Any, kind: type, message: str)
 def test_the_template_explains_every_wrapper_and_argument() -> None:
     text = (Path(__file__).parents[2] / "configs" / "env" / "template.yaml").read_text("utf-8")
     for name, wrapper in WRAPPERS.items():
-        explained = re.search(
-            rf"^#   {name}: .*?(?=^#   \w+: |^\w)", text, re.DOTALL | re.MULTILINE
-        )
+        explained = re.search(rf"(?sm)^#   {name}: .*?(?=^#   \w+: |^\w)", text)
         assert explained is not None, name
         for argument in list(inspect.signature(wrapper).parameters)[1:]:
             key = "channel" if argument == "name" else argument

@@ -57,7 +57,7 @@ def test_the_guide_is_followed_word_by_word(
         elif language == "console" and content.startswith("python"):
             follow(content)
             ran += 1
-    assert ran == 3
+    assert ran == 4
     printed = capsys.readouterr().out
     for claim in re.findall(r"^prints `(.*?)`", TEXT, re.MULTILINE):
         assert claim in printed

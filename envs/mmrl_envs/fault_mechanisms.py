@@ -253,7 +253,7 @@ class Saturation(Mechanism):
     one: a gauge of [-10, 10] reads at most +-10 limit, a camera of [0, 255] at most 255 limit.
 
     Attributes:
-        limit: The share of the range that is left, within (0, 1).
+        limit: The share of the range that is left, within (0, 1].
         scale: Taken for the greatest reading of either sign, where the bounds are infinite.
     """
 

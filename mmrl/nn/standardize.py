@@ -14,7 +14,9 @@ BYTE_MAX = 255.0
 
 
 class Standardize(nn.Module):
-    """Maps raw values to network inputs: bytes to [0, 1], then `(x - mean) / std` per feature.
+    """Maps raw values to network inputs: bytes of images to [0, 1], others to standard scores.
+
+    Numbers that happen to be stored as bytes, such as a quantised spectrogram, are numbers.
 
     The statistics are buffers, not parameters: the identity until `estimate` sees training data.
     What decides how well small readings are used is their scale: the amplitude of a distant sound
@@ -29,6 +31,7 @@ class Standardize(nn.Module):
 
     def __init__(self, modality: Modality) -> None:
         super().__init__()
+        self.is_image = modality.kind == "image"
         self.is_fixed = modality.kind in ("image", "label")
         shape = (1,) * len(modality.shape) if self.is_fixed else modality.shape
         self.register_buffer("mean", torch.zeros(shape))
@@ -72,6 +75,6 @@ class Standardize(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Scales values of shape (batch, *modality.shape)."""
-        if values.dtype == torch.uint8:
+        if self.is_image and values.dtype == torch.uint8:
             values = values.to(self.mean.dtype) / BYTE_MAX
         return (values.to(self.mean.dtype) - self.mean) / self.std

@@ -53,3 +53,20 @@ def test_padding_does_not_count() -> None:
 def test_readings_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected values of shape \(samples, \*\(4, 3\)\)"):
         Standardize(Modality("x", (4, 3), "sequence")).estimate([torch.zeros(5, 4)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [("image", (1, 4, 4)), ("sound", (1, 4, 4)), ("sequence", (4, 4)), ("vector", (4,))],
+)
+def test_bytes_mean_the_same_from_a_data_set_and_from_an_environment(
+    kind: str, shape: tuple[int, ...]
+) -> None:
+    """Data sets hand out numbers as floats, environments in the type of their space."""
+    modality = Modality("x", shape, kind)
+    values = np.random.default_rng(0).integers(0, 81, (20, *shape)).astype(np.uint8)
+    data = ArrayData({"x": values}, [modality])
+    scaling = Standardize(modality)
+    scaling.estimate(data.readings("x"))
+    batch = data.batch(np.arange(20)).values["x"]
+    torch.testing.assert_close(scaling(torch.from_numpy(values)), scaling(batch))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
@@ -77,16 +78,29 @@ def nominal_rate(rules: Sequence[Rule], drawn: Drawn, split: str) -> float:
 
 
 def valid_scores(method: Supervised, data: DataSet) -> dict[str, float]:
-    """Scores of the validation samples by whatever is available of each."""
+    """Scores of the validation samples by whatever is available of each, by metric.
+
+    Beside them the main one of each modality alone and of everything but one modality, as
+    `image/accuracy`: of the samples that have those modalities, where there are any.
+    """
     device = next(method.parameters()).device
-    found = subset_scores(
-        method.predict,
-        data.valid,
-        names=data.target_names,
-        only=[method.names],
-        device=device,
-    )
-    return {score.metric: score.value for score in found}
+
+    def scores_of(seen: tuple[str, ...], valid: ArrayData) -> dict[str, float]:
+        found = subset_scores(
+            method.predict, valid, names=data.target_names, only=[seen], device=device
+        )
+        return {score.metric: score.value for score in found}
+
+    found = scores_of(method.names, data.valid)
+    metric = main_metric(found)
+    alone = [(name,) for name in method.names]
+    others = [tuple(n for n in method.names if n != name) for name in method.names]
+    for seen in dict.fromkeys(alone + others):
+        columns = [method.names.index(name) for name in seen]
+        rows = np.flatnonzero(data.valid.available[:, columns].all(axis=1))
+        if seen and seen != method.names and len(rows):
+            found[f"{'+'.join(seen)}/{metric}"] = scores_of(seen, data.valid.subset(rows))[metric]
+    return found
 
 
 def score(

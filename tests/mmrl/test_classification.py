@@ -4,6 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
 
 from mmrl import checkpoint
 from mmrl.classification import check_classification, classify
@@ -58,6 +61,27 @@ def test_metrics_say_what_was_missing_and_when_it_was_best(finished: RunFolder) 
     assert steps.tolist() == list(range(1, metrics["fit"]["steps"] + 1))
 
 
+def test_validation_tells_what_each_modality_is_good_for(folder: Path, tmp_path: Path) -> None:
+    missing = "missing.train={pattern: bernoulli, channels: [sound], rate: 0.5}"
+    run = run_here(tmp_path / "run", folder / "classes.npz", "method=late_fusion", missing)
+    validation = read_curve(run.path / "validation.csv")
+    loaded = checkpoint.load(run.path)
+    assert isinstance(loaded, Supervised)
+    made = config(folder / "classes.npz", missing)
+    data = check_classification(made)
+    masked = draw_masks(made, data)[0.0].apply(data)
+    has, target = masked.valid.available[:, 1], masked.valid.target
+    assert target is not None
+    assert 0 < has.sum() < len(has)
+    batch = masked.valid.subset(np.flatnonzero(has)).batch(np.arange(has.sum()))
+    heard = loaded.predict({"sound": batch.values["sound"]}).argmax(dim=1).numpy()
+    at_best = validation["step"] == run.metrics()["fit"]["best_step"]
+    expected = np.mean(heard == target[has])
+    assert validation["sound/accuracy"][at_best] == pytest.approx(expected)
+    events = EventAccumulator(str(run.path / "tb")).Reload()
+    assert {"valid/accuracy", "valid/image/accuracy"} <= set(events.Tags()["scalars"])
+
+
 def test_what_is_missing_depends_on_the_seed_and_not_on_the_method(folder: Path) -> None:
     path = folder / "classes.npz"
     masks = {}
@@ -107,7 +131,8 @@ def test_labels_are_learned_and_scored(folder: Path, tmp_path: Path, method: str
     }
     assert set(whole) == names
     assert min(whole.values()) > 0.8
-    assert set(read_curve(run.path / "validation.csv")) == {"step", *names}
+    alone = {"image/f1_weighted", "sound/f1_weighted"}
+    assert set(read_curve(run.path / "validation.csv")) == {"step", *names, *alone}
     assert set(run.metrics()["score"]) == {"f1_weighted"}
     loaded = checkpoint.load(run.path)
     assert isinstance(loaded, Supervised)

@@ -27,9 +27,8 @@ class DiCMoRConfig(SupervisedConfig):
         attention_dropout: Of the fusion's attention.
         embedding_dropout: Of the fusion's inputs.
         output_dropout: Before the prediction.
-        trunks: As everywhere; of a sequence only `hidden`, the width of a recurrent network that
-            reads it before the convolution: the paper's sequences are features of networks
-            already, raw sensors are not.
+        trunks: As everywhere. A sequence that has no entry is convolved, as in the paper, whose
+            sequences are features of networks already; raw sensors want a trunk of their own.
         readout: What the fusion reads off its memories: the `last` step (the paper), or the `mean`,
             which few training samples of raw sensors need.
         flow: `glow`, or (released code) `coupling` layers alone.

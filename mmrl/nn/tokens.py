@@ -30,46 +30,28 @@ def sequence_encoder(
 ) -> nn.Module:
     """A network from a modality's inputs to features (batch, width, steps).
 
-    A sequence, or the states of a recurrent network that reads it, is convolved along its steps and
-    pooled to the length; anything else goes through its trunk and a linear map.
+    A sequence is convolved along its steps and pooled to the length. Anything else, and a sequence
+    for whose trunk there are options, goes through its trunk and a linear map.
 
     Args:
         modality: Whose inputs.
         width: Features per step.
         steps: Length of the result.
         kernel: Of the convolution.
-        options: Of the trunk, see `mmrl.nn.trunks.build_trunk`; of a sequence only `hidden`, the
-            width of the recurrent network's state, without which there is none.
+        options: Of the trunk, see `mmrl.nn.trunks.build_trunk`.
 
     Raises:
-        ValueError: A sequence is shorter than the kernel, or got other options.
+        ValueError: A sequence is shorter than the kernel, or options that do not fit.
     """
-    if modality.kind != "sequence":
+    if modality.kind != "sequence" or options:
         trunk = build_trunk(modality, options)
         shape = nn.Unflatten(1, (width, steps))
         return nn.Sequential(trunk, nn.Linear(trunk.features, width * steps), shape)
-    if unknown := sorted(set(options or {}) - {"hidden"}):
-        raise ValueError(
-            f"the sequence {modality.name!r} is convolved and has no option {unknown}; known: "
-            "hidden, the width of a recurrent network before that"
-        )
     if len(modality.shape) != 2 or modality.shape[0] < kernel:
         raise ValueError(
             f"modality {modality.name!r}: a kernel of {kernel} does not fit shape {modality.shape}"
         )
-    hidden = (options or {}).get("hidden")
-    convolution = _Convolution(hidden or modality.shape[1], width, steps, kernel)
-    return nn.Sequential(_States(modality.shape[1], hidden), convolution) if hidden else convolution
-
-
-class _States(nn.Module):
-    def __init__(self, features: int, hidden: int) -> None:
-        super().__init__()
-        self.recurrent = nn.GRU(features, hidden, batch_first=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        states: Tensor = self.recurrent(x)[0]
-        return states
+    return _Convolution(modality.shape[1], width, steps, kernel)
 
 
 class _Convolution(nn.Module):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from jaxtyping import Bool
-from torch import Tensor
+from torch import Tensor, nn
 
 KINDS = ("image", "sound", "sequence", "vector", "label")
 AVAILABLE = "available"
@@ -49,6 +49,11 @@ class Modality:
             )
         if self.name == AVAILABLE:
             raise ValueError(f"{AVAILABLE!r} is the key of the mask and cannot name a modality")
+        # Networks are kept by name, subsets and files are called by names.
+        if not self.name or set(self.name) & set("./+") or hasattr(nn.ModuleDict(), self.name):
+            raise ValueError(
+                f"{self.name!r} cannot name a modality: take another word, without '.', '/' and '+'"
+            )
         if not self.shape or any(n < 1 for n in self.shape):
             raise ValueError(f"modality {self.name!r} needs a shape of positive axes: {self.shape}")
 

@@ -125,7 +125,7 @@ class LateFusion(Supervised):
         """The task's loss of every modality on the samples that have it."""
         outputs = self._outputs(inputs, available)
         return {
-            name: self.task_loss(outputs[i][available[:, i]], y[available[:, i]])
+            f"task_{name}": self.task_loss(outputs[i][available[:, i]], y[available[:, i]])
             for i, name in enumerate(self.names)
         }
 

@@ -128,46 +128,46 @@ class GMC(Method):
         """The shared head: unit vectors."""
         return F.normalize(self.head(common), dim=1)
 
-    def represent(self, batch: Batch) -> dict[str, Tensor]:
-        """Unit vectors of the complete observations (`joint`) and of each modality by name."""
-        return self._represent(*self.prepare(batch))
-
-    def _represent(self, inputs: Mapping[str, Tensor], available: Tensor) -> dict[str, Tensor]:
+    def _represent(
+        self, inputs: Mapping[str, Tensor], available: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Unit vectors of complete observations, and of what is aligned with them, by its term."""
         if not bool(available.all()):
             raise ValueError(
                 "GMC learns from complete observations only; leave out the samples in which a "
                 "modality is missing"
             )
         features = self.joint.features(inputs)
-        common = {name: self.unimodal[name](inputs[name]) for name in self.names}
-        common["joint"] = self.joint.join(features)
+        terms = [f"contrastive_{name}" for name in self.names]
+        common = [self.unimodal[name](inputs[name]) for name in self.names]
+        common.append(self.joint.join(features))
         if self.joint.placeholders is not None:
+            terms.append("subsets")
             subsets = random_subsets(len(available), len(self.names), available.device)
-            common["subset"] = self.joint.join(features, subsets)
-        projected = self.project(torch.cat(list(common.values()))).chunk(len(common))
-        return dict(zip(common, projected, strict=True))
+            common.append(self.joint.join(features, subsets))
+        vectors = list(self.project(torch.cat(common)).chunk(len(common)))
+        joint = vectors.pop(len(self.names))
+        return joint, dict(zip(terms, vectors, strict=True))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The contrastive term of every modality (and of random subsets), and the sum of all."""
         inputs, available = self.prepare(batch)
-        own = self._represent(inputs, available)
-        vectors = {name: gather(vector) for name, vector in own.items()}
-        joint = vectors.pop("joint")
-        term = NEGATIVES[self.config.negatives]
-        terms = {name: term(joint, z, self.config.temperature) for name, z in vectors.items()}
+        joint, views = self._represent(inputs, available)
+        term, whole = NEGATIVES[self.config.negatives], gather(joint)
+        terms = {name: term(whole, gather(z), self.config.temperature) for name, z in views.items()}
         if self.config.reconstruction_weight:
-            error = self._reading_error(own, inputs)
+            error = self._reading_error([*views.values(), joint], inputs)
             terms["reconstruction"] = self.config.reconstruction_weight * error
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
     def _reading_error(
-        self, vectors: Mapping[str, Tensor], inputs: Mapping[str, Tensor]
+        self, vectors: Sequence[Tensor], inputs: Mapping[str, Tensor]
     ) -> Float[Tensor, ""]:
         """Mean squared error of what is read off each vector, added up over vectors."""
         true = torch.cat([inputs[name].flatten(1) for name in self.read], dim=1)
         errors = [
             F.mse_loss(torch.cat([read(z) for read in self.read.values()], dim=1), true)
-            for z in vectors.values()
+            for z in vectors
         ]
         return torch.stack(errors).sum()
 

@@ -146,12 +146,12 @@ class MLA(Supervised):
         if int(self.updates) % self.config.restart_every == 0:
             self.projection.restart()
         self.updates += 1
-        terms: dict[str, float] = dict.fromkeys(self.names, 0.0)
+        terms = {f"task_{name}": 0.0 for name in self.names}
         for i, name in enumerate(self.names):
             rows = mask[:, i]
             if bool(rows.any()):
                 x, target = (inputs[name], y) if bool(rows.all()) else (inputs[name][rows], y[rows])
-                terms[name] = self._modality_step(optimization, name, x, target)
+                terms[f"task_{name}"] = self._modality_step(optimization, name, x, target)
         if self.config.contrastive_weight:
             with optimization.autocast():
                 loss = self.contrastive(inputs, available)

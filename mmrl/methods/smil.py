@@ -59,7 +59,7 @@ class SMIL(SMILNetwork):
         terms = {}
         for i, name in enumerate(self.names):
             rows = available[:, i]
-            terms[name] = self.task_loss(self.alone[i](h[i][rows]), y[rows])
+            terms[f"task_{name}"] = self.task_loss(self.alone[i](h[i][rows]), y[rows])
         complete = available.all(dim=1)
         (result,) = self.passes(self.read(h, available), (available,))
         logits = result.logits.view(self.draws, len(y), self.outputs)[0]

@@ -12,7 +12,7 @@ from mmrl.fit_config import FitConfig
 from mmrl.methods import METHODS, Method
 from mmrl.methods.method import MethodConfig
 from mmrl.modality import Modality
-from mmrl.testing import LAWS, Subject, check_method, fitting_data
+from mmrl.testing import LAWS, Subject, check_method, fitting_data, optimization
 
 MODALITIES = [
     Modality("image", (1, 8, 8), "image"),
@@ -108,6 +108,25 @@ def test_no_method_is_left_out() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_law(name: str, law: Callable[[Subject], None]) -> None:
     law(subject(name))
+
+
+@pytest.mark.parametrize("name", ["gmc", "gmc_fused", "late_fusion", "smil", "mla"])
+def test_a_modality_may_be_called_like_a_term(name: str) -> None:
+    words = ["loss", "joint", "task"]
+    modalities = [Modality(word, (3,), "vector") for word in words]
+
+    def build() -> Method:
+        torch.manual_seed(0)
+        settings = {} if name == "gmc" else {"outputs": 3}
+        return METHODS[name](modalities, METHODS[name].Config(**settings))
+
+    with optimization(method := build(), data := fitting_data(build())):
+        terms = method.update(data.batch(np.arange(16)))
+    assert terms["loss"] == pytest.approx(sum(v for key, v in terms.items() if key != "loss"))
+    before = dict(build().named_parameters())
+    moved = {key for key, p in method.named_parameters() if not torch.equal(p, before[key])}
+    for word in words:
+        assert any(f".{word}." in key for key in moved), f"nothing of {word!r} is trained"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

@@ -57,8 +57,9 @@ def test_spaces_without_sensors_are_refused() -> None:
 def test_malformed_modalities_are_refused() -> None:
     with pytest.raises(ValueError, match="kind 'smell'; known kinds: image"):
         Modality("x", (3,), "smell")
-    with pytest.raises(ValueError, match="cannot name a modality"):
-        Modality("available", (3,), "vector")
+    for name in ("available", "imu.left", "a+b", "", "values", "training"):
+        with pytest.raises(ValueError, match="cannot name a modality"):
+            Modality(name, (3,), "vector")
     with pytest.raises(ValueError, match="shape of positive axes"):
         Modality("x", (3, 0), "vector")
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from mmrl.augment import Augment
 from mmrl.config import ConditionConfig, TrainConfig
-from mmrl.control import Envs, make_envs
+from mmrl.control import Envs, check_device, make_envs
 from mmrl.given_encoder import given_encoder
 from mmrl.methods import METHODS
 from mmrl.modality import Modality
+from mmrl.run_folder import RunFolder, RunFolderError
 from mmrl.settings import ConfigError
 from mmrl_agents.config import check_actions
 from mmrl_envs import VectorSensorDropout
@@ -23,6 +24,7 @@ def check_environment(config: TrainConfig) -> None:
         ConfigError: The environment cannot be made or has no Dict observation, or the method, the
             agent, or faults of training or evaluation do not fit it.
     """
+    check_device(config.device)
     envs = make_envs(config.env, 1)
     try:
         modalities = Modality.from_space(envs.single_observation_space, config.env.kinds)
@@ -38,6 +40,25 @@ def check_environment(config: TrainConfig) -> None:
         raise ConfigError(f"env {config.env.id!r}: {error}") from error
     finally:
         envs.close()
+
+
+def check_trained(run: RunFolder, config: TrainConfig) -> None:
+    """Refuses a folder that has no trained policy.
+
+    Raises:
+        RunFolderError: It has none; what to do is said.
+    """
+    if config.comparison.variants:
+        seed = config.comparison.seeds[0]
+        members = ", ".join(f"{run.path}/{name}-seed{seed}" for name in config.comparison.variants)
+        raise RunFolderError(
+            f"{run.path} is a comparison of several agents; name the folder of one: {members}"
+        )
+    if not run.finished("train"):
+        raise RunFolderError(
+            f"{run.path} has no trained policy yet; finish it with: python -m mmrl.train "
+            f"resume={run.path}"
+        )
 
 
 def check_conditions(config: TrainConfig) -> None:

@@ -243,8 +243,8 @@ class TrainConfig:
         experiment: Name in the run folder's name.
         label: Name of the agent in tables and plots.
         seed: Of everything random.
-        device: Of the encoder and the policy: `auto`, `cpu`, `cuda`, `cuda:1`, …
-            Pretraining has its own settings in `fit`.
+        device: Of the encoder and the policy: `auto`, `cpu`, `cuda`, `cuda:1`, … Pretraining is on
+            one of the same kind, unless `fit.accelerator` says otherwise.
         outputs: Folder in which run folders are made.
         encoder: Folder of a run, of control or classification, whose encoder is taken instead of
             pretraining one; None pretrains by `method`, `collect` and `fit`.

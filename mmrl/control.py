@@ -117,7 +117,9 @@ def pretrain(
     seed = stream(config.seed, FITTING)
     torch.manual_seed(seed)
     method = METHODS[config.method](data.modalities, config.method_settings)
-    result = fit(method, data, config.fit, seed=seed % 2**31, state=state, on_step=on_step)
+    result = fit(
+        method, data, config.fit.on(config.device), seed=seed % 2**31, state=state, on_step=on_step
+    )
     return method, result
 
 
@@ -290,6 +292,22 @@ def device_of(config: TrainConfig | ClassificationConfig) -> str:
     if config.device != "auto":
         return config.device
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_device(device: str) -> None:
+    """Refuses a device that torch does not know or this machine does not have.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    try:
+        torch.empty(0, device="cpu" if device == "auto" else device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        why = str(error).splitlines()[0]
+        raise ConfigError(
+            f"device is {device!r}, which cannot be used here: {why}. Set auto, cpu, or what this "
+            "machine has, such as cuda or cuda:1"
+        ) from error
 
 
 def _registered(env_id: str) -> EnvSpec:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from mmrl.checking import check_conditions
+from mmrl.checking import check_conditions, check_trained
 from mmrl.classification_config import CLASSIFICATION
 from mmrl.classification_scores import join_scores
 from mmrl.command_line import command_line
@@ -31,7 +31,7 @@ from mmrl.config import (
     TrainConfig,
     to_plain,
 )
-from mmrl.control import EPISODES, device_of, make_env, make_envs, stream
+from mmrl.control import EPISODES, check_device, device_of, make_env, make_envs, stream
 from mmrl.files import write_atomically
 from mmrl.kept_statistics import config_of
 from mmrl.metrics.intervals import bootstrap_interval
@@ -47,7 +47,7 @@ from mmrl.report import (
     to_csv,
     to_json,
 )
-from mmrl.run_folder import RunFolder, RunFolderError, json_text
+from mmrl.run_folder import RunFolder, json_text
 from mmrl.settings import ConfigError, typed
 from mmrl.video import outages, write_video
 from mmrl_agents.agent import Agent
@@ -118,6 +118,7 @@ def work(settings: Composed) -> None:
     if any(run.config.get("task") == CLASSIFICATION for run in runs):
         join(runs, command)
         return
+    check_device(command.device)
     configs = [_configured(run, command) for run in runs]
     for config in configs:
         check_conditions(config)
@@ -308,11 +309,7 @@ def film(config: TrainConfig, agent: Agent, out: Path, console: Console) -> None
 
 def _configured(run: RunFolder, command: CommandConfig) -> TrainConfig:
     config = config_of(run)
-    if not run.finished("train"):
-        raise RunFolderError(
-            f"{run.path} has no trained policy yet; finish it with: python -m mmrl.train "
-            f"resume={run.path}"
-        )
+    check_trained(run, config)
     env = config.env if command.score is None else replace(config.env, score=command.score)
     evaluate = command.for_run(config.evaluate)
     return replace(config, env=env, evaluate=evaluate, device=command.device)

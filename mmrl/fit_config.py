@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -32,7 +32,7 @@ class FitConfig:
             2017) or `cosine` (to zero).
         warmup: Share of the steps in which `one_cycle` rises, in (0, 1).
         clip_norm: Gradients are scaled down to this norm; None leaves them.
-        accelerator: Of Lightning Fabric: auto, cpu, cuda, mps.
+        accelerator: Of Lightning Fabric: cpu, cuda, mps, or auto: that of the run's `device`.
         devices: How many of them on each node.
         num_nodes: How many machines.
         strategy: Of Lightning Fabric: auto, ddp, ...
@@ -89,6 +89,12 @@ class FitConfig:
                 "validate_every and patience must be at least 1 (patience null: no early stop), "
                 f"got {self.validate_every} and {self.patience}"
             )
+
+    def on(self, device: str) -> FitConfig:
+        """These settings where the rest of a run is on a device, such as `cuda:1`, or `auto`."""
+        if self.accelerator != "auto" or device == "auto":
+            return self
+        return replace(self, accelerator=device.partition(":")[0])
 
     def total_steps(self, samples: int) -> int:
         """Steps on a data set of so many samples; an incomplete last batch is left out."""

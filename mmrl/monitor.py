@@ -6,7 +6,7 @@ under faults that nobody announces: how well it finds them, and how much reward 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,16 @@ from typing import Any
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from mmrl.checking import check_trained
 from mmrl.command_line import command_line
 from mmrl.config import Composed, to_plain
-from mmrl.control import device_of, make_envs
+from mmrl.control import check_device, device_of, make_envs
 from mmrl.files import write_atomically
 from mmrl.kept_statistics import config_of
 from mmrl.monitor_report import monitor_figure, monitor_table, to_csv
 from mmrl.plots import to_pixels, to_png
 from mmrl.progress import make_console, progress_bar
-from mmrl.run_folder import RunFolder, RunFolderError
+from mmrl.run_folder import RunFolder
 from mmrl.settings import ConfigError, typed
 from mmrl_agents.acting import LatentPolicy
 from mmrl_agents.agent import Agent
@@ -90,9 +91,9 @@ def work(settings: Composed) -> None:
     """Fits a monitor if there is none, and measures it into a new subfolder of the run."""
     command = typed(CommandConfig, to_plain(settings), "")
     run = RunFolder.open(command.run)
-    if not run.finished("train"):
-        raise RunFolderError(f"{run.path} has no trained policy, so there is nothing to watch over")
-    config = config_of(run)
+    check_device(command.device)
+    config = replace(config_of(run), device=command.device)
+    check_trained(run, config)
     agent = Agent.load(run.path, device_of(config))
     if not isinstance(agent.acting, LatentPolicy):
         raise ConfigError(

@@ -23,9 +23,9 @@ from mmrl_envs.pendulum import MultimodalPendulumEnv
 QUICK = ["episodes=3", "n_envs=3", "rates=[0.3]"]
 
 
-def config(seed: int) -> TrainConfig:
+def config(seed: int, *more: str) -> TrainConfig:
     overrides = ["experiment=smoke", f"seed={seed}", "evaluate.episodes=1", "evaluate.video=false"]
-    overrides += ["evaluate.rates=[]", "env.kwargs.episode_length=20"]
+    overrides += ["evaluate.rates=[]", "env.kwargs.episode_length=20", *more]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         plain = to_plain(
             compose("train", overrides=[*overrides, "fit.steps=2", "agent.frames=120"])
@@ -130,6 +130,13 @@ def test_bad_settings_are_refused_before_any_work(
 def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", to_stored(config(0)))
     with pytest.raises(RunFolderError, match=r"no trained policy yet; finish it with.*resume="):
+        evaluate(f"run={run.path}")
+
+
+def test_a_comparison_is_refused_and_its_members_are_named(tmp_path: Path) -> None:
+    made = config(0, "+comparison.variants.plain.representation=none", "comparison.seeds=[7]")
+    run = RunFolder.create(tmp_path / "run", to_stored(made))
+    with pytest.raises(RunFolderError, match=r"name the folder of one: .*/run/plain-seed7"):
         evaluate(f"run={run.path}")
 
 

@@ -29,6 +29,13 @@ def data(samples: int = 200) -> ArrayData:
     return ArrayData(values, MODALITIES)
 
 
+def test_the_accelerator_follows_the_device_unless_it_is_set() -> None:
+    left_open = config(accelerator="auto")
+    assert left_open.on("cuda:1").accelerator == "cuda"
+    assert left_open.on("auto") == left_open
+    assert config(accelerator="cpu").on("cuda").accelerator == "cpu"
+
+
 def gmc() -> GMC:
     torch.manual_seed(0)
     return GMC(MODALITIES)

@@ -75,8 +75,7 @@ def member_content(
 ) -> dict[str, Any]:
     """The settings of one run of a comparison, as plain data.
 
-    Its seed also cuts the validation split where the data have none; validation lacks what
-    training lacks, unless the comparison says otherwise.
+    Its seed also cuts the validation split where the data have none.
 
     Args:
         content: Settings of the comparison.
@@ -86,8 +85,6 @@ def member_content(
     """
     missing, data = dict(content["missing"]), dict(content["data"])
     if rate is not None:
-        if missing.get("valid") == missing.get("train"):
-            missing["valid"] = rate
         missing["train"] = rate
     options = data.get("options", {})
     data["options"] = {**options, "seed": seed} if "seed" in options else options

@@ -150,7 +150,10 @@ def test_other_data_are_not_taken_for_those_of_the_run(
         classify(made, check_classification(made), finished, make_console())
 
 
-def test_what_a_method_cannot_learn_from_is_said(folder: Path, tmp_path: Path) -> None:
-    overrides = ["method=smil", "method.pretrain_steps=3", "method.clusters=80"]
-    with pytest.raises(ConfigError, match="smil cannot be trained like this: modality 'image'"):
-        run_here(tmp_path / "run", folder / "classes.npz", *overrides, "missing.train=0.5")
+def test_without_a_word_validation_lacks_what_training_lacks(folder: Path) -> None:
+    path = folder / "classes.npz"
+    for overrides, missing in ((["missing.valid=null"], False), ([], True)):
+        made = config(path, "missing.train=0.5", *overrides)
+        masks = draw_masks(made, check_classification(made))[0.0].masks
+        assert (~masks["train"]).any()
+        assert (~masks["valid"]).any() == missing

@@ -186,7 +186,7 @@ def test_members_differ_from_each_other_in_nothing_else(data: Path) -> None:
     settings = content(data)
     made = member_content(settings, "concat", 0.5, 3)
     assert (made["label"], made["seed"], made["method"]["name"]) == ("concat", 3, "concat")
-    assert made["missing"] == {**settings["missing"], "train": 0.5, "valid": 0.5}
+    assert made["missing"] == {**settings["missing"], "train": 0.5}
     assert made["data"]["options"]["seed"] == 3
     assert made["comparison"] == {}
     for same in ("fit", "pretrain", "classifier", "experiment"):

@@ -36,7 +36,6 @@ class FitResult:
     Attributes:
         steps: Steps in all, those of an interrupted run included; fewer than planned where
             validation stopped the training.
-        seconds: Wall time of this process's part.
         losses: Terms of the loss by name, averaged over the last tenth of this process's steps.
         best_step: The step whose weights validated best, which the method has now; None where
             nothing was validated.
@@ -44,7 +43,6 @@ class FitResult:
     """
 
     steps: int
-    seconds: float
     losses: dict[str, float] = field(default_factory=dict)
     best_step: int | None = None
     best_score: float | None = None
@@ -133,7 +131,7 @@ def _run(
 ) -> FitResult:
     seed, start, total = span
     best, number = saved.best, start
-    began = last_saved = time.monotonic()
+    last_saved = time.monotonic()
     recent: deque[Mapping[str, float]] = deque(maxlen=max(1, total // 10))
     share = slice(fabric.global_rank, None, fabric.world_size)
     method.train()
@@ -163,7 +161,7 @@ def _run(
     names = dict.fromkeys(key for terms in recent for key in terms)
     means = {key: float(np.mean([t[key] for t in recent if key in t])) for key in names}
     found = (best.step, best.score) if best.step else (None, None)
-    return FitResult(number, time.monotonic() - began, means, *found)
+    return FitResult(number, means, *found)
 
 
 def sample_order(

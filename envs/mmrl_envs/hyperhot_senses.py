@@ -19,8 +19,7 @@ FIRST_ROW = 15  # of the rows of every second pixel
 CANVAS_ROWS = 128  # every second row of the screen, and room below it for what is not there
 HIDDEN_Y = 240
 
-SAMPLE_RATE = 44_100
-SAMPLES = 1_047
+SAMPLES = 1_047  # at 44,100 per second
 INT16_MAX = 32_767
 DECAY = 0.025  # per pixel
 RECEIVERS = 4

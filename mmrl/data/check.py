@@ -78,7 +78,10 @@ def _of_targets(parsed: Parsed) -> list[str]:
     assert train is not None
     if train.ndim == 2:
         flat = [i for i in range(train.shape[1]) if len(np.unique(train[:, i])) == 1]
-        return [f"target {parsed.target_names[i]} is the same in all of train" for i in flat]
+        found = [f"target {parsed.target_names[i]} is the same in all of train" for i in flat]
+        if train.dtype.kind == "f" and train.shape[1] == 1 and (train == train.round()).all():
+            found.append("targets are whole numbers: if they are classes, store them as integers")
+        return found
     found = []
     if len(parsed.target_names) < 2:
         found.append("there is only one class, from which nothing is learned")

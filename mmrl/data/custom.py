@@ -106,7 +106,6 @@ class Parsed:
 
     splits: dict[str, ArrayData]
     target_names: tuple[str, ...]
-    has_names: bool = False
     unknown: list[str] = field(default_factory=list)
 
 
@@ -146,7 +145,7 @@ def parse(
     target_names = (
         tuple(map(str, range(outputs))) if given is None else tuple(map(str, np.atleast_1d(given)))
     )
-    return Parsed(splits, target_names, given is not None, _unknown(arrays))
+    return Parsed(splits, target_names, _unknown(arrays))
 
 
 def _columns(arrays: Arrays, split: str) -> dict[str, Column]:

@@ -83,11 +83,6 @@ class DataSet:
         return self.train.modalities
 
     @property
-    def is_regression(self) -> bool:
-        """Whether targets are numbers, (samples, outputs)."""
-        return self.task == "numbers"
-
-    @property
     def task(self) -> str:
         """What is predicted: `classes`, one index per sample; `labels`, several; or `numbers`."""
         assert self.train.target is not None
@@ -139,7 +134,7 @@ def check_target(where: str, target: NDArray[Any] | None) -> None:
     else:
         raise DataError(
             f"{where}: targets must be whole numbers (classes), boolean (labels) or floating, "
-            f"got {target.dtype}"
+            f"got {target.dtype}; np.unique(names, return_inverse=True) makes classes of names"
         )
 
 

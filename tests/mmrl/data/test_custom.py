@@ -135,7 +135,7 @@ def test_numbers_are_regression(tmp_path: Path) -> None:
         arrays[f"{split}/target"] = np.linspace(-3, 3, n)
     arrays["target_names"] = np.array(["sentiment"])
     data = load_file(save(arrays, tmp_path / "mine.npz"))
-    assert data.is_regression
+    assert data.task == "numbers"
     assert data.outputs == 1
     assert data.train.target is not None
     assert data.train.target.shape == (36, 1)

@@ -76,7 +76,7 @@ def test_mmsas_layout(tmp_path: Path, aligned: bool) -> None:
     }
     assert {m.kind for m in data.modalities} == {"sequence"}
     assert {split: len(data[split]) for split in SIZES} == SIZES
-    assert data.is_regression
+    assert data.task == "numbers"
     assert data.target_names == ("sentiment",)
     for split in SIZES:
         np.testing.assert_array_equal(

@@ -29,7 +29,7 @@ def test_what_ships_is_whole(name: str) -> None:
     assert {m.name: m.shape for m in data.modalities} == shapes
     assert data.outputs == 10
     assert data.target_names[7] == "seven"
-    assert not data.is_regression
+    assert data.task == "classes"
     for split in (data.train, data.valid, data.test):
         assert split.available.all()
         assert split.target is not None

@@ -16,7 +16,7 @@ from mmrl import checkpoint
 from mmrl.augment import Augment
 from mmrl.classification_config import ClassificationConfig
 from mmrl.classification_scores import Masks, draw_masks, score, valid_scores, write_scores
-from mmrl.control import FITTING, device_of, stream
+from mmrl.control import FITTING, check_device, device_of, stream
 from mmrl.data import ArrayData
 from mmrl.data.dataset import DataError, DataSet
 from mmrl.data.protocol import Drawn
@@ -26,6 +26,7 @@ from mmrl.fit_config import FitConfig
 from mmrl.given_encoder import given_encoder
 from mmrl.methods import METHODS, Method, Supervised
 from mmrl.methods.downstream import Downstream
+from mmrl.methods.smil_config import SMILConfig
 from mmrl.progress import Advance, Curve, progress_bar
 from mmrl.run_folder import RunFolder
 from mmrl.score_report import LOWER_IS_BETTER, SCORES, SUMMARY, main_metric
@@ -47,6 +48,7 @@ def check_classification(config: ClassificationConfig) -> DataSet:
         ConfigError: The data cannot be loaded, rules do not fit them, or the method cannot learn
             from what they leave.
     """
+    check_device(config.device)
     try:
         options = config.data.options
         data = load(config.data.name, config.data.path, **options)
@@ -69,21 +71,45 @@ def check_classification(config: ClassificationConfig) -> DataSet:
         except ValueError as error:
             raise ConfigError(f"{part}: {error}") from error
     _check_enough(config, train)
+    _check_steps(config, train)
+    _check_clusters(config, train)
     return data
 
 
 def _check_enough(config: ClassificationConfig, train: ArrayData) -> None:
     parts = [("fit", config.fit)]
     usable, which = len(train), "samples"
+    other = ", or take a method that learns from incomplete samples, such as gmc_fused"
     if not config.is_supervised:
         usable, which = int(train.available.all(axis=1).sum()), "complete samples"
         parts += [("pretrain", config.pretrain)] * (config.encoder is None)
     for name, settings in parts:
         if usable < settings.batch_size:
             raise ConfigError(
-                f"{config.method} learns from {which}, of which missing.train leaves {usable} of "
-                f"{len(train)}: fewer than {name}.batch_size={settings.batch_size}"
+                f"{config.method} learns from {which}, of which there are {usable} (of "
+                f"{len(train)} in training): fewer than {name}.batch_size={settings.batch_size}. "
+                f"Lower that{'' if config.is_supervised else other}"
             )
+
+
+def _check_clusters(config: ClassificationConfig, train: ArrayData) -> None:
+    settings = config.method_settings if config.encoder is None else None
+    counts = train.available.sum(axis=0)
+    if isinstance(settings, SMILConfig) and settings.clusters > min(counts):
+        name = train.modalities[int(np.argmin(counts))].name
+        raise ConfigError(
+            f"method.clusters={settings.clusters} priors cannot be found in the {min(counts)} "
+            f"samples that have {name!r}: set method.clusters lower"
+        )
+
+
+def _check_steps(config: ClassificationConfig, train: ArrayData) -> None:
+    total, preparing = config.fit.total_steps(len(train)), config.preparing_steps
+    if 0 < total <= preparing:
+        raise ConfigError(
+            f"method.pretrain_steps={preparing} leaves nothing of the {total} steps of fit: set "
+            "fit.steps or fit.epochs higher, or method.pretrain_steps lower"
+        )
 
 
 def settings_for(config: ClassificationConfig, data: DataSet) -> Any:
@@ -270,7 +296,7 @@ def pretrain_encoder(
     torch.manual_seed(seed)
     method = METHODS[config.method](data.modalities, config.method_settings)
     train = complete_samples(data.train)
-    return method, _fit(method, train, config.pretrain, seed, state, on_step)
+    return method, _fit(method, train, config.pretrain.on(config.device), seed, state, on_step)
 
 
 def fit_method(
@@ -317,7 +343,8 @@ def fit_method(
     # Of another run, an encoder may know a modality of the same name and shape as another kind.
     train = ArrayData(train.values, method.modalities, train.available, train.target)
     first = config.preparing_steps + 1 if config.preparing_steps else 0
-    return method, _fit(method, train, config.fit, seed, state, on_step, validate, first)
+    settings = config.fit.on(config.device)
+    return method, _fit(method, train, settings, seed, state, on_step, validate, first)
 
 
 def complete_samples(data: ArrayData) -> ArrayData:

@@ -19,6 +19,7 @@ from mmrl.settings import ConfigError, typed
 
 CLASSIFICATION = "classification"
 DECIDED_BY_DATA = ("outputs", "task")
+AS_TRAINING = "train"
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -51,26 +52,27 @@ class MissingConfig:
 
     Args:
         train: In training: None, a rate of the data's own rule, a rule, or a list of rules.
-        valid: In validation, the same.
+        valid: In validation, the same, or `train`: what training has.
         test: In the test, the same, or several rates; beside them every subset of the modalities
             is scored.
     """
 
     train: Any = None
-    valid: Any = None
+    valid: Any = AS_TRAINING
     test: Any = RATES
 
     def __post_init__(self) -> None:
         for name in ("train", "valid", "test"):
             value = getattr(self, name)
+            if name == "valid" and value == AS_TRAINING:
+                continue
             parts = value if isinstance(value, list | tuple) else [value]
             rates = name == "test" and all(_is_rate(part) for part in parts)
             rules = all(isinstance(part, Mapping) for part in parts)
             if not (value is None or _is_rate(value) or rates or rules):
-                several = ", several rates" if name == "test" else ""
+                also = {"test": ", several rates", "valid": f", {AS_TRAINING!r}"}.get(name, "")
                 raise ValueError(
-                    f"{name} must be null, a rate{several}, a rule or a list of rules, got "
-                    f"{value!r}"
+                    f"{name} must be null, a rate{also}, a rule or a list of rules, got {value!r}"
                 )
 
     @property
@@ -121,6 +123,11 @@ class MembersConfig:
                 raise ValueError(f"{name} must differ, got {list(values)}")
         if not self.seeds:
             raise ValueError("seeds must be at least one")
+        if self.train and not self.methods:
+            raise ValueError(
+                f"train={list(self.train)} belongs to a comparison, which has no methods: add "
+                "+method@comparison.methods.<label>=<method>, or set missing.train"
+            )
 
 
 @dataclass(frozen=True)
@@ -165,13 +172,14 @@ class ClassificationConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
-        preparing = self.preparing_steps
-        if self.fit.steps is not None and preparing and self.fit.steps <= preparing:
+        if self.comparison.methods and self.encoder is not None:
             raise ValueError(
-                f"method.pretrain_steps={preparing} leaves nothing of fit.steps={self.fit.steps}"
+                "encoder takes the place of a method, and comparison.methods are several: one run "
+                "for each encoder, joined by python -m mmrl.evaluate 'run=[…]'"
             )
-        for split, spec in (("train", self.missing.train), ("valid", self.missing.valid)):
-            self._check_rules(split, spec)
+        self._check_rules("train", self.missing.train)
+        if self.missing.valid != AS_TRAINING:
+            self._check_rules("valid", self.missing.valid)
         for spec in self.missing.tests:
             self._check_rules("test", spec)
 
@@ -197,7 +205,7 @@ class ClassificationConfig:
         return Protocol.make(
             self.missing.train,
             test,
-            () if self.missing.valid is None else self.missing.valid,
+            None if self.missing.valid == AS_TRAINING else self.missing.valid or (),
             self.seed,
             self.data.missing,
         )
@@ -236,6 +244,8 @@ def classification_from_mapping(content: Mapping[str, Any]) -> ClassificationCon
     if wrong := sorted(set(given) & set(DECIDED_BY_DATA)):
         raise ConfigError(f"method.{wrong[0]} is not set: it is what the data have")
     rest = typed(RunSettings, plain, "")
+    if rest.encoder is not None and rest.label == method:
+        rest = replace(rest, label="downstream")
     try:
         return ClassificationConfig(
             **parts,

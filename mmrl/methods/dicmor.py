@@ -55,7 +55,7 @@ class DiCMoR(Supervised):
         count, c = len(self.modalities), self.config
         if count < 2:
             raise ValueError("DiCMoR recovers one modality from another and wants two or more")
-        self.steps = common_steps(self.modalities, c.kernel) if c.steps is None else c.steps
+        self.steps = c.steps or common_steps(self.modalities, c.kernel, c.trunks)
         self.encoders = nn.ModuleDict(
             {
                 m.name: sequence_encoder(m, c.width, self.steps, c.kernel, c.trunks.get(m.name))

@@ -94,6 +94,8 @@ class SMILConfig(SupervisedConfig):
                 raise ValueError(f"{setting} is {value!r}; known: {', '.join(known)}")
         if min(self.clusters, self.inner_steps, self.samples) < 1:
             raise ValueError("clusters, inner_steps and samples must be at least 1")
+        if self.common_dim is not None and self.common_dim < 1:
+            raise ValueError(f"common_dim must be null or at least 1, got {self.common_dim}")
         if min(self.test_samples, self.pretrain_steps, self.inner_lr, self.inner_weight) < 0:
             raise ValueError(
                 "test_samples, pretrain_steps, inner_lr and inner_weight must not be negative"

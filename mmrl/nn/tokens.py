@@ -14,15 +14,22 @@ STEPS = 4
 """Length of the sequence that stands for an image or a vector, where nothing says otherwise."""
 
 
-def common_steps(modalities: Sequence[Modality], kernel: int) -> int:
+def common_steps(
+    modalities: Sequence[Modality], kernel: int, options: Mapping[str, Any] | None = None
+) -> int:
     """Length of the shortest sequence after a convolution without padding.
+
+    Args:
+        modalities: Those that are no sequences do not count.
+        kernel: Of the convolution.
+        options: Of trunks by modality name: a sequence that has some is not convolved.
 
     Example:
         >>> common_steps([Modality("text", (50, 768), "sequence")], kernel=5)
         46
     """
-    lengths = [m.shape[0] - kernel + 1 for m in modalities if m.kind == "sequence"]
-    return min(lengths, default=STEPS)
+    convolved = [m for m in modalities if m.kind == "sequence" and not (options or {}).get(m.name)]
+    return min((m.shape[0] - kernel + 1 for m in convolved), default=STEPS)
 
 
 def sequence_encoder(
@@ -50,6 +57,7 @@ def sequence_encoder(
     if len(modality.shape) != 2 or modality.shape[0] < kernel:
         raise ValueError(
             f"modality {modality.name!r}: a kernel of {kernel} does not fit shape {modality.shape}"
+            f"; set a smaller one, options of a trunk (trunks.{modality.name}), or another kind"
         )
     return _Convolution(modality.shape[1], width, steps, kernel)
 

@@ -27,7 +27,7 @@ from tests.mmrl.small_classification import config
         (["missing.train=1.5"], r"missing\.train: a missing rate must be .* below 1, got 1\.5"),
         (["missing.test=[0.5,1.0]"], r"missing\.test: a missing rate must be .*, got 1\.0"),
         (["missing.train=[0.5,0.6]"], r"train must be null, a rate, a rule or a list of rules"),
-        (["missing.valid=half"], r"valid must be null, a rate, a rule or .*, got 'half'"),
+        (["missing.valid=half"], r"valid must be null, a rate, 'train', a rule or .*, got 'half'"),
         (["missing.train={pattern: moon}"], r"missing\.train: a missing rule has 'moon'; known"),
         (
             ["missing.train={pattern: fixed, channels: [smell]}"],
@@ -35,10 +35,28 @@ from tests.mmrl.small_classification import config
         ),
         (
             ["method=gmc", "missing.train={pattern: fixed, channels: [sound]}"],
-            r"gmc learns from complete samples, of which missing\.train leaves 0 of 90: fewer",
+            r"gmc learns from complete samples, of which there are 0 \(of 90 .* Lower that, or",
         ),
-        (["fit.batch_size=91"], r"concat learns from samples, .* 90 of 90: .*batch_size=91"),
-        (["method=smil"], r"method\.pretrain_steps=500 leaves nothing of fit\.steps=20"),
+        (
+            ["fit.batch_size=91"],
+            r"concat learns from samples, .* 90 \(of 90 .*batch_size=91\. Lower",
+        ),
+        (["method=smil"], r"method\.pretrain_steps=500 leaves nothing of the 20 steps of fit: set"),
+        (
+            ["method=smil", "fit.steps=null", "fit.epochs=3"],
+            r"method\.pretrain_steps=500 leaves nothing of the \d+ steps of fit: set",
+        ),
+        (
+            ["method=smil", "method.pretrain_steps=3", "method.clusters=80", "missing.train=0.5"],
+            r"method\.clusters=80 priors cannot be found in the 4\d samples that have",
+        ),
+        (["method=smil", "method.common_dim=0"], r"common_dim must be null or at least 1, got 0"),
+        (["device=gpux"], r"device is 'gpux', which cannot be used here: .*\. Set auto, cpu"),
+        (["comparison.train=[0.5]"], r"comparison: train=\[0\.5\] belongs to a comparison, which"),
+        (
+            ["+method@comparison.methods.sum=sum", "encoder=outputs/latest"],
+            r"encoder takes the place of a method, and comparison\.methods are several",
+        ),
         (["+method.trunks.smell={}"], r"method: trunks names \['smell'\]"),
         (["+fit.augment.smell.noise=1"], r"fit: augment names \['smell'\]; the modalities are"),
         (["+pretrain.augment.sound.rotate=9"], r"pretrain: augment\.sound: rotate does not fit a"),

@@ -100,6 +100,7 @@ def test_a_policy_and_a_classifier_see_the_same_features(
 ) -> None:
     method, folder = trained
     classifier = start(classification(data, folder), tmp_path / "classifier")
+    assert "downstream," in (classifier.path / "scores.csv").read_text()  # no method of its own
     # The policy takes the encoder from the classifier's run, the classifier had it from another.
     policy = start(control(data, classifier.path), tmp_path / "policy")
     assert list(policy.stages) == ["pretrain", "train", "evaluate"]

@@ -23,15 +23,19 @@ KNOWN = (CheckpointError, ConfigError, FloatingPointError, MembersFailedError, R
 REFUSED = 2
 INTERRUPTED = 130
 
+METHODS = "comparison.methods"
 OPEN = (
     "agent.arguments",
     "agent.policy_kwargs",
+    METHODS,
     "comparison.variants",
+    "data.missing",
     "data.options",
     "env.kinds",
     "env.kwargs",
     "env.reference",
     "fit.augment",
+    "method.attention_dropout",
     "method.trunks",
     "pretrain.augment",
 )
@@ -118,14 +122,19 @@ def _is_set(settings: Mapping[str, Any], key: str) -> bool:
     return True
 
 
+def _hint(where: str, key: str) -> str:
+    """How a group that is open takes another setting; methods come from their files."""
+    group = "method@" * (where == METHODS)
+    return f"\nadd another one with: +{group}{where}.{key}=..." if where in OPEN else ""
+
+
 def _readable(error: HydraException) -> str:
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException) and cause.parent_node is not None:
         where, _, key = str(cause.full_key).rpartition(".")
         known = [str(name) for name in cause.parent_node if name != "hydra"]
         if "not in struct" in str(cause):
-            hint = f"\nadd another one with: +{where}.{key}=..." if where in OPEN else ""
-            return unknown_setting(where, [key], known) + hint
+            return unknown_setting(where, [key], known) + _hint(where, key)
     text = str(error).partition("\nConfig search path:")[0]
     if "No match in the defaults list" in text:
         return text.partition("\nTo append")[0] + " The chosen task has no such group."

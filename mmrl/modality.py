@@ -68,8 +68,8 @@ class Modality:
     ) -> tuple[Modality, ...]:
         """Reads the modalities of a Gymnasium Dict space, in the order of its keys.
 
-        A `uint8` Box of two or three axes whose sides are at least 8 is an image; every other Box
-        or MultiBinary is a vector, unless `kinds` says otherwise.
+        A `uint8` Box of two or three axes whose two larger sides are at least 8 is an image; every
+        other Box or MultiBinary is a vector, unless `kinds` says otherwise.
 
         Args:
             space: The observation space; the key `available` is skipped.

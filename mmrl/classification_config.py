@@ -144,7 +144,7 @@ class ClassificationConfig:
         method_settings: Its settings; outputs and task are the data's.
         comparison: Several methods instead of one.
         task: `classification`, also where the targets are labels or numbers.
-        experiment: See `TrainConfig`, as for the next five.
+        experiment: See `TrainConfig`, as for the next four.
         label: See there.
         seed: See there; also of what is missing.
         device: See there.

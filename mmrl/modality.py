@@ -129,7 +129,8 @@ class Batch:
             arbitrary and never influence a result.
         available: Which modality is available in which sample, (batch, modalities), in the order
             of the modalities.
-        target: Class indices (batch,) or regression targets (batch, outputs), if there are any.
+        target: Class indices (batch,), labels (batch, labels), 0 or 1, or regression targets
+            (batch, outputs), if there are any.
     """
 
     values: dict[str, Tensor]

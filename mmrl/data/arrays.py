@@ -79,7 +79,8 @@ class ArrayData:
         modalities: What the arrays are, in the order of the mask's columns.
         available: Mask (samples, modalities); by default everything is there. NaN and inf in a
             sample of a modality make it unavailable, as an empty sequence does.
-        target: Class indices (samples,) or regression targets (samples, outputs).
+        target: Class indices (samples,), labels (samples, labels), boolean, or regression targets
+            (samples, outputs).
 
     Raises:
         ValueError: Modalities or shapes that do not fit each other.

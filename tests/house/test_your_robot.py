@@ -108,7 +108,7 @@ def test_settings_for_rl_zoo_name_environments_and_wrappers_that_exist() -> None
 
     import mmrl_envs
 
-    settings = yaml.safe_load((ROOT / "configs" / "zoo" / "ppo.yaml").read_text("utf-8"))
+    settings = yaml.safe_load((ROOT / "docs" / "rl-zoo.yaml").read_text("utf-8"))
     assert set(settings) == {"mmrl/MultimodalPendulum-v0", "mmrl/HyperHot-v0"}
     for name, own in settings.items():
         env = gymnasium.make(name)

@@ -1,6 +1,7 @@
 """Every method obeys every law. A new method is covered by one line in CASES."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_a_modality_may_be_called_like_a_term(name: str) -> None:
 
     def build() -> Method:
         torch.manual_seed(0)
-        settings = {} if name == "gmc" else {"outputs": 3}
+        settings: dict[str, Any] = {} if name == "gmc" else {"outputs": 3}
         return METHODS[name](modalities, METHODS[name].Config(**settings))
 
     with optimization(method := build(), data := fitting_data(build())):

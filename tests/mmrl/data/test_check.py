@@ -109,6 +109,15 @@ def test_labels_and_numbers_are_shown(
     assert ("by the seed, stratified by label." in printed) == labels
 
 
+def test_classes_that_are_stored_as_numbers_are_noticed(tmp_path: Path) -> None:
+    arrays = make()
+    for split, n in {"train": 30, "test": 12}.items():
+        arrays[f"{split}/target"] = (np.arange(n) % 3).astype(np.float32)
+    assert warnings(arrays, tmp_path) == [
+        "targets are whole numbers: if they are classes, store them as integers"
+    ]
+
+
 def test_the_command_fails_on_what_cannot_be_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -153,7 +153,7 @@ def test_other_data_are_not_taken_for_those_of_the_run(
 def test_without_a_word_validation_lacks_what_training_lacks(folder: Path) -> None:
     path = folder / "classes.npz"
     for overrides, missing in ((["missing.valid=null"], False), ([], True)):
-        made = config(path, "missing.train=0.5", *overrides)
+        made = config(path, "method=concat", "missing.train=0.5", *overrides)
         masks = draw_masks(made, check_classification(made))[0.0].masks
         assert (~masks["train"]).any()
         assert (~masks["valid"]).any() == missing

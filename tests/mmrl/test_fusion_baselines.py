@@ -64,7 +64,7 @@ def test_late_fusion_averages_targets_in_regression() -> None:
 def test_late_fusion_trains_modalities_apart() -> None:
     model = LateFusion([A, B], CONFIG)
     data = made_data([A, B], samples=8)
-    model.losses(data.batch(np.arange(8)))["a"].backward()
+    model.losses(data.batch(np.arange(8)))["task_a"].backward()
     touched = {name for name, p in model.named_parameters() if p.grad is not None}
     assert touched
     assert all(".a." in name for name in touched)

@@ -137,7 +137,7 @@ def test_update_is_alternating_descent(project: bool) -> None:
         batch.values = {n: x.double() for n, x in batch.values.items()}
         for _ in range(2):
             terms = model.update(batch)
-    assert terms["loss"] == pytest.approx(terms["a"] + terms["b"])
+    assert terms["loss"] == pytest.approx(terms["task_a"] + terms["task_b"])
     for name, p in model.named_parameters():
         torch.testing.assert_close(p.detach(), weights[name])
 
@@ -148,7 +148,7 @@ def test_a_step_for_one_modality_leaves_the_other_encoder_alone() -> None:
     before = {name: p.detach().clone() for name, p in model.encoders["b"].named_parameters()}
     with optimization(model, data):
         terms = model.update(data.batch(np.arange(8)))
-    assert terms["b"] == 0
+    assert terms["task_b"] == 0
     for name, p in model.encoders["b"].named_parameters():
         assert torch.equal(p, before[name])
 

@@ -266,7 +266,7 @@ def test_pretraining_ends_with_priors_of_the_features_at_hand() -> None:
             assert not model.pretrained
             assert not bool(model.get_buffer("priors_1").any())
             terms = model.update(data.batch(np.arange(40)))
-            assert set(terms) == {"loss", "task", "a", "b"}, step
+            assert set(terms) == {"loss", "task", "task_a", "task_b"}, step
         model.eval()
         inputs, _ = model.prepare(data.batch(np.flatnonzero(data.available[:, 1])))
         features = model.trunks["b"](inputs["b"])

@@ -103,7 +103,7 @@ def test_metrics_hold_times_probes_and_costs(finished: RunFolder) -> None:
 
 def test_curves_cover_the_whole_training(finished: RunFolder) -> None:
     losses = read_curve(finished.path / "pretraining.csv")
-    assert list(losses) == ["step", "loss", "image", "sound"]
+    assert list(losses) == ["step", "loss", "contrastive_image", "contrastive_sound"]
     assert losses["step"].tolist() == list(range(1, 11))
     rewards = read_curve(finished.path / "training.csv")
     assert rewards["frames"].tolist() == [40, 80, 120, 160, 200]

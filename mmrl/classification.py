@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,6 +178,8 @@ def data_stage(
             },
         }
         run.add_metrics(data=facts, masks={f"{rate:g}": name for rate, name in names.items()})
+    if unreached := _unreached(masks):
+        console.print(f"note: one modality of each sample stays, so {unreached}")
     sizes = " / ".join(str(len(mask)) for mask in masks[0.0].masks.values())
     shares = realised["train"]["per_modality"]
     gone = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share)
@@ -185,6 +188,18 @@ def data_stage(
         f"missing in training: {gone or 'nothing'}"
     )
     return masks
+
+
+def _unreached(masks: Masks) -> str:
+    """Which rates of the test are more than the data can lack, and what they are instead."""
+    notes = []
+    for rate, drawn in sorted(masks.items()):
+        found = [share for share in drawn.realised["test"]["per_modality"].values() if share]
+        share = sum(found) / max(1, len(found))
+        chance = 3.0 * math.sqrt(rate * (1.0 - rate) / max(1, len(drawn.masks["test"])))
+        if share < rate - chance:
+            notes.append(f"{rate:.0%} missing is {share:.0%}")
+    return ", ".join(notes)
 
 
 def pretrain_stage(

@@ -150,6 +150,15 @@ def test_other_data_are_not_taken_for_those_of_the_run(
         classify(made, check_classification(made), finished, make_console())
 
 
+def test_rates_that_cannot_be_are_noted(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test = "missing.test=[0.3,0.8]"
+    run_here(tmp_path / "run", folder / "classes.npz", "method=concat", "fit.steps=2", test)
+    (note,) = [line for line in capsys.readouterr().out.splitlines() if "note:" in line]
+    assert note == "note: one modality of each sample stays, so 80% missing is 50%"
+
+
 def test_without_a_word_validation_lacks_what_training_lacks(folder: Path) -> None:
     path = folder / "classes.npz"
     for overrides, missing in ((["missing.valid=null"], False), ([], True)):

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,20 +13,18 @@ from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl import checkpoint
-from mmrl.augment import Augment
-from mmrl.classification_config import ClassificationConfig
+from mmrl.classification_checking import check_classification
+from mmrl.classification_config import METHOD_TASKS, ClassificationConfig
 from mmrl.classification_scores import Masks, draw_masks, score, valid_scores, write_scores
-from mmrl.control import FITTING, check_device, device_of, stream
+from mmrl.control import FITTING, device_of, stream
 from mmrl.data import ArrayData
 from mmrl.data.dataset import DataError, DataSet
 from mmrl.data.protocol import Drawn
-from mmrl.data.sets import load
 from mmrl.fit import FitResult, OnStep, Validate, fit
 from mmrl.fit_config import FitConfig
 from mmrl.given_encoder import given_encoder
 from mmrl.methods import METHODS, Method, Supervised
 from mmrl.methods.downstream import Downstream
-from mmrl.methods.smil_config import SMILConfig
 from mmrl.progress import Advance, Curve, progress_bar
 from mmrl.run_folder import RunFolder
 from mmrl.score_report import LOWER_IS_BETTER, SCORES, SUMMARY, main_metric
@@ -35,87 +32,9 @@ from mmrl.settings import ConfigError
 
 CLASSIFIER = 5
 """Random stream of a run's seed for the classifier on a frozen representation, see `control`."""
-TASKS = {"classes": "classification", "labels": "labels", "numbers": "regression"}
-"""What a method is told about the targets of a data set."""
 PRETRAINED, ENCODER = "pretrained", "encoder"
 LOSSES, VALIDATION = "fitting.csv", "validation.csv"
 STATE = "fit.pt"
-
-
-def check_classification(config: ClassificationConfig) -> DataSet:
-    """Loads the data and tries what a run needs, to refuse bad settings before any work.
-
-    Raises:
-        ConfigError: The data cannot be loaded, rules do not fit them, or the method cannot learn
-            from what they leave.
-    """
-    check_device(config.device)
-    try:
-        options = config.data.options
-        data = load(config.data.name, config.data.path, **options)
-    except (DataError, TypeError, ImportError) as error:
-        raise ConfigError(f"data: {error}") from error
-    try:
-        train = draw_masks(config, data)[0.0].apply(data).train
-    except ValueError as error:
-        raise ConfigError(f"missing: {error}") from error
-    try:
-        if config.encoder is not None:
-            given_encoder(config.encoder, data.modalities)
-        else:
-            METHODS[config.method](data.modalities, settings_for(config, data))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"method: {error}") from error
-    for part, settings in (("fit", config.fit), ("pretrain", config.pretrain)):
-        try:
-            Augment(settings.augment, data.modalities)
-        except ValueError as error:
-            raise ConfigError(f"{part}: {error}") from error
-    _check_enough(config, train)
-    _check_steps(config, train)
-    _check_clusters(config, train)
-    return data
-
-
-def _check_enough(config: ClassificationConfig, train: ArrayData) -> None:
-    parts = [("fit", config.fit)]
-    usable, which = len(train), "samples"
-    other = ", or take a method that learns from incomplete samples, such as gmc_fused"
-    if not config.is_supervised:
-        usable, which = int(train.available.all(axis=1).sum()), "complete samples"
-        parts += [("pretrain", config.pretrain)] * (config.encoder is None)
-    for name, settings in parts:
-        if usable < settings.batch_size:
-            raise ConfigError(
-                f"{config.method} learns from {which}, of which there are {usable} (of "
-                f"{len(train)} in training): fewer than {name}.batch_size={settings.batch_size}. "
-                f"Lower that{'' if config.is_supervised else other}"
-            )
-
-
-def _check_clusters(config: ClassificationConfig, train: ArrayData) -> None:
-    settings = config.method_settings if config.encoder is None else None
-    counts = train.available.sum(axis=0)
-    if isinstance(settings, SMILConfig) and settings.clusters > min(counts):
-        name = train.modalities[int(np.argmin(counts))].name
-        raise ConfigError(
-            f"method.clusters={settings.clusters} priors cannot be found in the {min(counts)} "
-            f"samples that have {name!r}: set method.clusters lower"
-        )
-
-
-def _check_steps(config: ClassificationConfig, train: ArrayData) -> None:
-    total, preparing = config.fit.total_steps(len(train)), config.preparing_steps
-    if 0 < total <= preparing:
-        raise ConfigError(
-            f"method.pretrain_steps={preparing} leaves nothing of the {total} steps of fit: set "
-            "fit.steps or fit.epochs higher, or method.pretrain_steps lower"
-        )
-
-
-def settings_for(config: ClassificationConfig, data: DataSet) -> Any:
-    """The method's settings for these data."""
-    return config.settings_for(data.outputs, TASKS[data.task])
 
 
 def classify(config: ClassificationConfig, data: DataSet, run: RunFolder, console: Console) -> None:
@@ -336,12 +255,12 @@ def fit_method(
     torch.manual_seed(seed)
     made: Method
     if encoder is None:
-        made = METHODS[config.method](data.modalities, settings_for(config, data))
+        made = METHODS[config.method](data.modalities, config.settings_for(data))
     else:
         made = Downstream.on(
             encoder,
             outputs=data.outputs,
-            task=TASKS[data.task],
+            task=METHOD_TASKS[data.task],
             hidden=config.classifier.hidden,
             finetune=config.classifier.finetune,
         )

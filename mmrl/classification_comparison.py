@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from mmrl.classification import check_classification, classify
+from mmrl.classification import classify
+from mmrl.classification_checking import check_classification
 from mmrl.classification_config import ClassificationConfig, classification_from_mapping
 from mmrl.classification_scores import write_joined
 from mmrl.members import Members

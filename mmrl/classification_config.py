@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from mmrl.config import RunSettings, read_method
+from mmrl.data.dataset import DataSet
 from mmrl.data.missingness import make_rules
 from mmrl.data.protocol import Protocol
 from mmrl.data.sets import LOADERS
@@ -19,6 +20,8 @@ from mmrl.settings import ConfigError, typed
 
 CLASSIFICATION = "classification"
 DECIDED_BY_DATA = ("outputs", "task")
+METHOD_TASKS = {"classes": "classification", "labels": "labels", "numbers": "regression"}
+"""What a method is told about the targets of a data set."""
 AS_TRAINING = "train"
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -210,11 +213,12 @@ class ClassificationConfig:
             self.data.missing,
         )
 
-    def settings_for(self, outputs: int, task: str) -> MethodConfig:
+    def settings_for(self, data: DataSet) -> MethodConfig:
         """The method's settings with what the data decide."""
         if not self.is_supervised:
             return self.method_settings
-        return replace(self.method_settings, outputs=outputs, task=task)  # type: ignore[call-arg]
+        task = METHOD_TASKS[data.task]
+        return replace(self.method_settings, outputs=data.outputs, task=task)  # type: ignore[call-arg]
 
 
 def classification_from_mapping(content: Mapping[str, Any]) -> ClassificationConfig:

@@ -21,7 +21,8 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl import checkpoint
 from mmrl.checking import check_environment
-from mmrl.classification import assist_classification, check_classification, classify
+from mmrl.classification import assist_classification, classify
+from mmrl.classification_checking import check_classification
 from mmrl.classification_comparison import check_members, compare_methods
 from mmrl.classification_config import (
     CLASSIFICATION,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-from mmrl.classification import check_classification, classify
+from mmrl.classification import classify
+from mmrl.classification_checking import check_classification
 from mmrl.classification_config import ClassificationConfig, classification_from_mapping
 from mmrl.config import CONFIGS, to_plain
 from mmrl.progress import make_console

@@ -9,7 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 
 from mmrl import checkpoint
-from mmrl.classification import check_classification, classify
+from mmrl.classification import classify
+from mmrl.classification_checking import check_classification
 from mmrl.classification_scores import draw_masks
 from mmrl.methods import Supervised
 from mmrl.progress import make_console, read_curve

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from mmrl.classification import check_classification
+from mmrl.classification_checking import check_classification
 from mmrl.config import CONFIGS
 from mmrl.data.missingness import make_rules
 from mmrl.methods import METHODS

@@ -9,7 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from mmrl import checkpoint
-from mmrl.classification import check_classification
+from mmrl.classification_checking import check_classification
 from mmrl.config import CONFIGS
 from mmrl.data.protocol import Drawn
 from mmrl.evaluate import work as evaluate

@@ -29,6 +29,9 @@ class Modality:
         kind: What the values are, one of `KINDS`; it decides the default trunk network:
             `image` (channels first or last), `sound` (a spectrogram, channels first), `sequence`
             (steps, features), `vector` (flattened), `label` (one-hot or class probabilities).
+        shared_scale: Whether all its numbers are of one unit, such as positions of joints, and keep
+            their proportions: as inputs of networks they have one standard deviation in common.
+            Each with its own, the joints that hardly move would be as large as a waving hand.
 
     Raises:
         ValueError: Unknown kind, a reserved name, or a shape with an empty axis.
@@ -41,6 +44,7 @@ class Modality:
     name: str
     shape: tuple[int, ...]
     kind: str
+    shared_scale: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -61,6 +65,17 @@ class Modality:
     def size(self) -> int:
         """Number of values in one observation of this modality."""
         return int(np.prod(self.shape))
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Modality:
+        """What `dataclasses.asdict` made plain data of.
+
+        Raises:
+            KeyError: A part is missing.
+            ValueError: See `Modality`.
+        """
+        shared = bool(plain.get("shared_scale", False))
+        return cls(plain["name"], tuple(plain["shape"]), plain["kind"], shared)
 
     @classmethod
     def from_space(

@@ -51,6 +51,7 @@ def main() -> None:
     arrays = {
         "modalities": np.array(["inertial", "skeleton", "depth"]),
         "kinds/depth": np.array("image"),
+        "shared_scale": np.array(["skeleton"]),
     }
     for split, is_test in {"train": False, "test": True}.items():
         rows = np.flatnonzero(source["is_test"] == is_test)

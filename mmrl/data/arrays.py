@@ -214,7 +214,7 @@ class ArrayData:
         try:
             arrays = read_npz(path)
             described = json.loads(arrays.pop("modalities").tobytes())
-            modalities = [Modality(m["name"], tuple(m["shape"]), m["kind"]) for m in described]
+            modalities = [Modality.from_plain(m) for m in described]
             values = {m.name: _stored(arrays, m) for m in modalities}
             return cls(values, modalities, arrays["available"], arrays.get("target"))
         except (KeyError, ValueError, TypeError) as error:

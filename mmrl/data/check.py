@@ -167,7 +167,8 @@ def _modality_table(parsed: Parsed) -> Table:
         column = parsed.splits["train"].values[modality.name]
         shape = "×".join(map(str, modality.shape))
         cells = [_summary(data, i) for data in parsed.splits.values()]
-        table.add_row(escape(modality.name), modality.kind, shape, str(column.dtype), *cells)
+        kind = modality.kind + ", one scale" * modality.shared_scale
+        table.add_row(escape(modality.name), kind, shape, str(column.dtype), *cells)
     return table
 
 

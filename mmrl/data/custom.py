@@ -5,7 +5,7 @@ The layout stands in docs/data.md; `python -m mmrl.data check FILE` says what it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def load_file(
     kinds: Mapping[str, str] | None = None,
     steps: Mapping[str, int] | None = None,
     resample: bool = False,
+    shared_scale: Sequence[str] = (),
     valid_share: float = VALID_SHARE,
     seed: int = 0,
 ) -> DataSet:
@@ -56,6 +57,8 @@ def load_file(
             default that of the longest in training.
         resample: Whether sequences are stretched to these steps instead, by linear interpolation:
             for clips of one action each, where the course matters and not the duration.
+        shared_scale: Modalities whose numbers are all of one unit (see `Modality`), beside those
+            that the file names.
         valid_share: Share of the training samples that becomes the validation split where the file
             has none, stratified by class or label.
         seed: Of that split.
@@ -64,7 +67,7 @@ def load_file(
         DataError: Nothing there, a damaged file, another layout, or parts that do not fit.
     """
     path = Path(path)
-    raw = parse(read_arrays(path), kinds or {}, steps or {}, resample)
+    raw = parse(read_arrays(path), kinds or {}, steps or {}, resample, shared_scale)
     splits = dict(raw.splits)
     if "valid" not in splits:
         splits["train"], splits["valid"] = split_train(splits["train"], valid_share, seed)
@@ -114,6 +117,7 @@ def parse(
     kinds: Mapping[str, str] | None = None,
     steps: Mapping[str, int] | None = None,
     resample: bool = False,
+    shared_scale: Sequence[str] = (),
 ) -> Parsed:
     """Makes splits of the arrays of a file, without cutting a validation split.
 
@@ -129,9 +133,12 @@ def parse(
     if not columns["train"] or not columns["test"]:
         raise DataError(f"the splits train and test are needed; {LAYOUT}; found {_some(arrays)}")
     names = _names(arrays, columns["train"])
-    if unknown := sorted((set(stored) | set(steps or {})) - set(names)):
-        raise DataError(f"kinds or steps are given for {unknown}; the modalities are {names}")
-    modalities = _modalities(columns["train"], names, stored, steps or {})
+    shared = {*map(str, np.atleast_1d(arrays.get("shared_scale", []))), *shared_scale}
+    if unknown := sorted((set(stored) | set(steps or {}) | shared) - set(names)):
+        raise DataError(
+            f"kinds, steps or shared_scale are given for {unknown}; the modalities are {names}"
+        )
+    modalities = _modalities(columns["train"], names, stored, steps or {}, shared)
     if resample:
         columns = {s: _resampled(c, modalities) for s, c in columns.items()}
     splits = {s: _split(arrays, s, c, modalities) for s, c in columns.items() if c}
@@ -182,6 +189,7 @@ def _modalities(
     names: list[str],
     kinds: Mapping[str, str],
     steps: Mapping[str, int],
+    shared_scale: Set[str],
 ) -> tuple[Modality, ...]:
     modalities = []
     for name in names:
@@ -192,7 +200,8 @@ def _modalities(
                 raise DataError(f"steps are given for {name}, whose samples all have one length")
             shape = (steps[name], *shape[1:])
         try:
-            modalities.append(Modality(name, shape or (1,), kinds.get(name, _guess(column))))
+            kind = kinds.get(name, _guess(column))
+            modalities.append(Modality(name, shape or (1,), kind, name in shared_scale))
         except ValueError as error:
             raise DataError(f"{error}; known kinds: {', '.join(KINDS)}") from error
     return tuple(modalities)
@@ -265,7 +274,7 @@ def _is_mask(available: NDArray[Any]) -> bool:
 
 
 def _unknown(arrays: Arrays) -> list[str]:
-    known = {"modalities", "target_names"}
+    known = {"modalities", "shared_scale", "target_names"}
     return [k for k in arrays if k not in known and k.partition("/")[0] not in (*SPLITS, "kinds")]
 
 

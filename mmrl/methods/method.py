@@ -267,7 +267,7 @@ class Method(nn.Module, ABC):
         if unknown := sorted(set(config) - set(known)):
             raise ValueError(f"method {cls.name!r} has no setting {unknown}; known: {known}")
         settings = {key: _tuples(value) for key, value in config.items()}
-        channels = [Modality(m["name"], tuple(m["shape"]), m["kind"]) for m in modalities]
+        channels = [Modality.from_plain(m) for m in modalities]
         return cls(channels, cls.Config(**settings))
 
 

@@ -24,6 +24,7 @@ class Standardize(nn.Module):
 
     Args:
         modality: Whose values are scaled. Images are never centred: their pixels share one scale.
+            Steps of a sequence have the same mean and scale.
     """
 
     mean: Tensor
@@ -33,6 +34,8 @@ class Standardize(nn.Module):
         super().__init__()
         self.is_image = modality.kind == "image"
         self.is_fixed = modality.kind in ("image", "label")
+        self.is_sequence = modality.kind == "sequence"
+        self.shared_scale = modality.shared_scale
         shape = (1,) * len(modality.shape) if self.is_fixed else modality.shape
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("std", torch.ones(shape))
@@ -43,8 +46,8 @@ class Standardize(nn.Module):
         NaN and inf are left out; a feature that never varies keeps the scale 1.
 
         Args:
-            readings: Raw values, some at a time: (samples, *modality.shape); or steps of sequences
-                of different lengths, (steps, *modality.shape[1:]), which all have one scale.
+            readings: Raw values, some at a time: (samples, *modality.shape), or steps of sequences,
+                (steps, *modality.shape[1:]).
 
         Raises:
             ValueError: Another shape.
@@ -58,6 +61,8 @@ class Standardize(nn.Module):
             if tuple(raw.shape[1:]) not in (shape, shape[1:]):
                 raise ValueError(f"expected values of shape (samples, *{shape}), got {raw.shape}")
             part = raw.double()
+            if self.is_sequence and part.dim() > len(shape):
+                part = part.flatten(0, 1)
             part = part[torch.isfinite(part.reshape(len(part), -1)).all(1)]
             if not len(part):
                 continue
@@ -69,7 +74,8 @@ class Standardize(nn.Module):
             count = total
         if not count:
             return
-        std = (squares / count).sqrt()
+        variance = squares / count
+        std = (variance.mean() if self.shared_scale else variance).sqrt()
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > MIN_STD, std, torch.ones_like(std)))
 

@@ -46,7 +46,12 @@ def test_the_description_is_readable(tmp_path: Path) -> None:
     save(gmc(), tmp_path, name="other")
     description = yaml.safe_load((tmp_path / "other.yaml").read_text())
     assert description["method"] == "gmc"
-    assert description["modalities"][0] == {"name": "image", "shape": [1, 8, 8], "kind": "image"}
+    assert description["modalities"][0] == {
+        "name": "image",
+        "shape": [1, 8, 8],
+        "kind": "image",
+        "shared_scale": False,
+    }
     assert description["config"]["head"] == [16, 8]
 
 

@@ -18,12 +18,35 @@ def test_chunks_have_the_statistics_of_the_whole(chunk: int) -> None:
     values[4, 1, 1] = torch.inf
     counted = torch.ones(50, dtype=torch.bool)
     counted[3:5] = False
-    scaling = Standardize(Modality("x", (2, 3), "sequence"))
+    scaling = Standardize(Modality("x", (2, 3), "sound"))
     scaling.estimate(values.split(chunk))
     std, mean = torch.std_mean(values[counted].double(), dim=0, correction=0)
     std[0, 0] = 1.0
     torch.testing.assert_close(scaling.mean, mean.float())
     torch.testing.assert_close(scaling.std, std.float())
+
+
+def test_steps_of_a_sequence_are_scaled_alike() -> None:
+    """At the start, before anything moves, what differs between samples is no signal."""
+    torch.manual_seed(0)
+    values = torch.randn(40, 5, 3) * torch.linspace(0, 1, 5)[:, None] + torch.tensor([0.0, 5, 9])
+    scaling = Standardize(Modality("gait", (5, 3), "sequence"))
+    scaling.estimate(values.split(7))
+    std, mean = torch.std_mean(values.double().flatten(0, 1), dim=0, correction=0)
+    torch.testing.assert_close(scaling.std, std.float().expand(5, 3))
+    torch.testing.assert_close(scaling.mean, mean.float().expand(5, 3))
+
+
+@pytest.mark.parametrize("kind", ["sequence", "vector"])
+def test_numbers_of_one_unit_keep_their_proportions(kind: str) -> None:
+    torch.manual_seed(0)
+    values = torch.randn(200, 4, 2) * torch.tensor([0.1, 10.0])
+    scaling = Standardize(Modality("joints", (4, 2), kind, shared_scale=True))
+    scaling.estimate([values])
+    spread = scaling(values).std(dim=(0, 1))
+    assert float(spread[1] / spread[0]) == pytest.approx(100, rel=0.1)
+    assert float(spread.square().mean()) == pytest.approx(1, rel=0.01)
+    assert len(scaling.std.unique()) == 1
 
 
 def test_nothing_to_count_leaves_the_identity() -> None:

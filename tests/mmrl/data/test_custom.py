@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmrl.data import DataError, Sequences, load
+from mmrl.data import ArrayData, DataError, Sequences, load
 from mmrl.data.custom import load_file
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -102,6 +102,17 @@ def test_modalities_can_be_ordered(tmp_path: Path) -> None:
     data = load_file(save(arrays, tmp_path / "mine.npz"))
     assert [m.name for m in data.modalities] == ["weight", "imu", "spectrum", "camera"]
     assert data.target_names == ("a", "b", "c", "d")
+
+
+def test_what_is_of_one_unit_is_named_by_the_file_or_when_it_is_loaded(tmp_path: Path) -> None:
+    arrays = make()
+    arrays["shared_scale"] = np.array(["imu"])
+    path = save(arrays, tmp_path / "mine.npz")
+    for more in ([], ["spectrum"]):
+        data = load("file", path, shared_scale=more)
+        assert {m.name for m in data.modalities if m.shared_scale} == {"imu", *more}
+    data.train.save(tmp_path / "kept.npz")
+    assert ArrayData.load(tmp_path / "kept.npz").modalities == data.modalities
 
 
 def test_sequences_can_be_cut(tmp_path: Path) -> None:
@@ -204,6 +215,7 @@ def changed(**changes: Any) -> Arrays:
         (changed(train__available=np.full((40, 4), 0.5)), "must be boolean or 0 and 1"),
         (changed(train__available=np.ones((40, 3), bool)), r"shape \(40, 3\), expected \(40, 4\)"),
         (changed(modalities=["camera"]), "'modalities' lists"),
+        (changed(shared_scale=["radar"]), r"or shared_scale are given for \['radar'\]"),
         (changed(target_names=["a", "b"]), "has class 3, but there are only 2 class names"),
         (changed(test__target=np.zeros(10)), "targets are numbers in test and classes in train"),
     ],

@@ -27,7 +27,9 @@ def check_environment(config: TrainConfig) -> None:
     check_device(config.device)
     envs = make_envs(config.env, 1)
     try:
-        modalities = Modality.from_space(envs.single_observation_space, config.env.kinds)
+        modalities = Modality.from_space(
+            envs.single_observation_space, config.env.kinds, config.env.shared_scale
+        )
         if config.encoder is not None:
             given_encoder(config.encoder, modalities)
         elif config.method_settings is not None:

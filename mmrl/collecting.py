@@ -142,6 +142,7 @@ def collect_data(
             restart_every=settings.restart_every,
             policy=None if acting is None else acting.act,
             kinds=config.env.kinds,
+            shared_scale=config.env.shared_scale,
             on_progress=partial(_advance, advance, before),
         )
         envs.close()

@@ -57,6 +57,7 @@ class EnvConfig:
             takes milliseconds and cores are idle; `n_envs` of `agent`, `collect` and `evaluate` say
             how many.
         kinds: Kind of a modality by its name, where `Modality.from_space` gets it wrong.
+        shared_scale: Modalities whose numbers are all of one unit, see `Modality`.
         angles: Columns of the `state` in the environment's info that are angles in radians.
         score: What tables and plots show of an episode: `reward_per_step`, or `return` (the sum of
             rewards), which suits episodes that end early; files have both.
@@ -68,6 +69,7 @@ class EnvConfig:
     wrappers: list[dict[str, Any]] = field(default_factory=list)
     processes: bool = False
     kinds: dict[str, str] = field(default_factory=dict)
+    shared_scale: tuple[str, ...] = ()
     angles: list[int] = field(default_factory=list)
     score: str = REWARD_PER_STEP
     reference: dict[str, float] = field(default_factory=dict)

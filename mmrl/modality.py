@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,10 @@ class Modality:
 
     @classmethod
     def from_space(
-        cls, space: spaces.Space[Any], kinds: Mapping[str, str] | None = None
+        cls,
+        space: spaces.Space[Any],
+        kinds: Mapping[str, str] | None = None,
+        shared_scale: Collection[str] = (),
     ) -> tuple[Modality, ...]:
         """Reads the modalities of a Gymnasium Dict space, in the order of its keys.
 
@@ -89,15 +92,17 @@ class Modality:
         Args:
             space: The observation space; the key `available` is skipped.
             kinds: Kind by modality name, for those that the rule gets wrong.
+            shared_scale: Names of those whose numbers are all of one unit.
 
         Raises:
             TypeError: The space is no Dict, or a channel is neither Box nor MultiBinary.
-            ValueError: `kinds` names a channel that does not exist, or there is no channel.
+            ValueError: `kinds` or `shared_scale` names a channel that does not exist, or there is
+                no channel.
 
         Example:
             >>> box = spaces.Box(0, 255, (2, 60, 60), np.uint8)
             >>> Modality.from_space(spaces.Dict({"camera": box}))
-            (Modality(name='camera', shape=(2, 60, 60), kind='image'),)
+            (Modality(name='camera', shape=(2, 60, 60), kind='image', shared_scale=False),)
         """
         if not isinstance(space, spaces.Dict):
             raise TypeError(
@@ -106,11 +111,15 @@ class Modality:
             )
         kinds = dict(kinds or {})
         names = [name for name in space.spaces if name != AVAILABLE]
-        if unknown := sorted(set(kinds) - set(names)):
-            raise ValueError(f"kinds names {unknown}, but the channels are {names}")
+        for setting, named in {"kinds": kinds, "shared_scale": shared_scale}.items():
+            if unknown := sorted(set(named) - set(names)):
+                raise ValueError(f"{setting} names {unknown}, but the channels are {names}")
         if not names:
             raise ValueError(f"the Dict space has no sensor channel: {space}")
-        return tuple(cls(n, *_shape_and_kind(n, space.spaces[n], kinds.get(n))) for n in names)
+        return tuple(
+            cls(n, *_shape_and_kind(n, space.spaces[n], kinds.get(n)), n in shared_scale)
+            for n in names
+        )
 
 
 def _shape_and_kind(

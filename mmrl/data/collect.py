@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ def collect(
     restart_every: int | None = None,
     policy: Policy | None = None,
     kinds: Mapping[str, str] | None = None,
+    shared_scale: Collection[str] = (),
     on_progress: Callable[[int], None] | None = None,
 ) -> ArrayData:
     """Collects observations under uniformly random actions, or under a policy.
@@ -43,6 +44,7 @@ def collect(
             that end are reset by the vector environment itself).
         policy: Gives the actions; None draws them from the action space.
         kinds: Kinds of modalities that are not what their shape says, see `Modality.from_space`.
+        shared_scale: Modalities whose numbers are all of one unit, see `Modality`.
         on_progress: Called with the number of samples so far.
 
     Returns:
@@ -55,7 +57,7 @@ def collect(
     """
     if samples < 1 or (restart_every is not None and restart_every < 1):
         raise ValueError(f"samples and restart_every must be positive: {samples}, {restart_every}")
-    modalities = Modality.from_space(envs.single_observation_space, kinds)
+    modalities = Modality.from_space(envs.single_observation_space, kinds, shared_scale)
     envs.action_space.seed(seed)
     parts: list[ArrayData] = []
     chunk: list[tuple[Mapping[str, NDArray[Any]], NDArray[Any] | None]] = []

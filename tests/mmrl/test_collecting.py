@@ -42,6 +42,12 @@ def test_a_given_run_collects_and_the_seed_decides_what(finished: Path) -> None:
     assert not np.array_equal(parts[0][0].values["angle"][:], random.values["angle"][:])
 
 
+def test_sensors_of_one_unit_are_collected_as_such() -> None:
+    settings = config(*SPLIT_PENDULUM, "env.shared_scale=[angle]")
+    for part in collect_data(settings, lambda _: None):
+        assert [m.name for m in part.modalities if m.shared_scale] == ["angle"]
+
+
 def test_the_training_of_a_policy_survives_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,12 +18,12 @@ def test_space_is_read_in_its_order_without_the_mask() -> None:
             "touch": spaces.MultiBinary(4),
         }
     )
-    found = Modality.from_space(space, kinds={"touch": "label"})
-    assert [(m.name, m.shape, m.kind) for m in found] == [
-        ("camera", (64, 64, 3), "image"),
-        ("joints", (7,), "vector"),
-        ("touch", (4,), "label"),
-    ]
+    found = Modality.from_space(space, kinds={"touch": "label"}, shared_scale=["joints"])
+    assert found == (
+        Modality("camera", (64, 64, 3), "image"),
+        Modality("joints", (7,), "vector", shared_scale=True),
+        Modality("touch", (4,), "label"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,8 @@ def test_spaces_without_sensors_are_refused() -> None:
         Modality.from_space(spaces.Dict({"a": spaces.Discrete(3)}))
     with pytest.raises(ValueError, match="no sensor channel"):
         Modality.from_space(spaces.Dict({"available": spaces.MultiBinary(1)}))
+    with pytest.raises(ValueError, match=r"shared_scale names \['b'\], but the channels are"):
+        Modality.from_space(spaces.Dict({"a": spaces.Box(0, 1, (3,))}), shared_scale=["b"])
     with pytest.raises(ValueError, match=r"kinds names \['b'\], but the channels are \['a'\]"):
         Modality.from_space(spaces.Dict({"a": spaces.Box(0, 1, (3,))}), {"b": "image"})
 

@@ -297,13 +297,14 @@ class DiCMoR(Supervised):
         """
         if self.config.no_ground_truth:
             return super().losses(batch)
-        inputs, available, y = self.labelled(batch)
-        rows = mark_missing(batch.values, batch.available, self.modalities)[1].any(dim=1)
+        y = self._checked_target(batch)
         everything, known = mark_missing(batch.values, None, self.modalities)
+        available = known & batch.available
+        rows = available.any(dim=1)
         true = {name: x[rows] for name, x in self.scale(everything).items()}
-        terms = self._all_terms(true, available, known[rows], y)
+        terms = self._all_terms(true, available[rows], known[rows], y[rows])
         if self.config.contrastive_weight:
-            terms["contrastive"] = self.contrastive(inputs, available)
+            terms["contrastive"] = self.contrastive(true, available[rows])
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
     def terms(

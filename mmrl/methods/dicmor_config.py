@@ -94,6 +94,8 @@ class DiCMoRConfig(SupervisedConfig):
                 f"condition is {self.condition!r}, and several labels per sample are no class that "
                 "flows could know: set condition=none (method=dicmor_no_classes)"
             )
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be null or at least 1, got {self.steps}")
         if not 0 <= self.hide_rate < 1:
             raise ValueError(f"hide_rate must be in [0, 1), got {self.hide_rate}")
         if min(self.refiner_blocks, self.pretrain_steps) < 0 or self.class_range < 1:

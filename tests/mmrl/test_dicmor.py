@@ -259,6 +259,7 @@ def test_density_can_be_floored() -> None:
         ({"flow": "nice"}, "flow is 'nice'; known: glow, coupling"),
         ({"condition": "label"}, "condition is 'label'; known: flow, prior, none"),
         ({"hide_rate": 1.0}, r"hide_rate must be in \[0, 1\)"),
+        ({"steps": 0}, "steps must be null or at least 1, got 0"),
         ({"class_range": 0}, "class_range positive"),
         ({"task": "labels"}, r"condition is 'flow', and several labels .* set condition=none"),
     ],

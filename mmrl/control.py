@@ -302,7 +302,7 @@ def check_device(device: str) -> None:
     """
     try:
         torch.empty(0, device="cpu" if device == "auto" else device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:  # the latter: torch without CUDA
         why = str(error).splitlines()[0]
         raise ConfigError(
             f"device is {device!r}, which cannot be used here: {why}. Set auto, cpu, or what this "

@@ -22,7 +22,7 @@ from gymnasium.vector import AutoresetMode
 
 import mmrl_envs  # noqa: F401  (registers the id)
 from mmrl import checkpoint
-from mmrl.methods.gmc import GMC
+from mmrl.methods.gmc.method import GMC
 from mmrl.modality import Modality
 from mmrl_agents.agent import Agent
 from mmrl_agents.build import AgentConfig, build_agent, training_env

@@ -30,7 +30,7 @@ def frames_per_second(render: Callable[[], Any], seconds: float) -> float:
 
 def camera(name: str, size: int) -> tuple[gymnasium.Env[Any, Any], Callable[[], Any]]:
     """Our camera."""
-    from mmrl_envs.camera import CameraObservation
+    from mmrl_envs.wrappers.camera import CameraObservation
 
     env = CameraObservation(gymnasium.make(name), size=size)
     observation, _ = env.reset(seed=0)

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mmrl.methods.dicmor import DiCMoR
-from mmrl.methods.dicmor_config import DiCMoRConfig
-from mmrl.methods.gmc import GMC, GMCConfig
-from mmrl.methods.smil import SMIL
-from mmrl.methods.smil_config import SMILConfig
+from mmrl.methods.dicmor.config import DiCMoRConfig
+from mmrl.methods.dicmor.method import DiCMoR
+from mmrl.methods.gmc.method import GMC, GMCConfig
+from mmrl.methods.mla.projection import GradientProjection
+from mmrl.methods.smil.config import SMILConfig
+from mmrl.methods.smil.method import SMIL
 from mmrl.modality import Modality
-from mmrl.nn.projection import GradientProjection
 from mmrl.testing import made_data, optimization
 
 Step = Callable[[], object]

@@ -23,7 +23,7 @@ import torch
 
 import mmrl
 import mmrl_envs  # noqa: F401  (registers the id)
-from mmrl_agents.monitor_trial import LEAST_LOSS
+from mmrl_agents.monitor.trial import LEAST_LOSS
 
 ENV = "mmrl/MultimodalPendulum-v0"
 STEPS = 300

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmrl.config import from_mapping
-from mmrl.control import EPISODES, make_envs, stream
-from mmrl.run_folder import RunFolder
+from mmrl.control.config import from_mapping
+from mmrl.control.envs import make_envs
+from mmrl.runs.folder import RunFolder
+from mmrl.runs.seeding import EPISODES, stream
 from mmrl_agents.robustness import Condition, evaluate
 
 Floats = NDArray[np.float64]

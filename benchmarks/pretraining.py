@@ -25,12 +25,13 @@ from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 
 import mmrl_envs  # noqa: F401
-from mmrl.config import CONFIGS, from_mapping, to_plain
+from mmrl.control.config import from_mapping
 from mmrl.data import ArrayData, collect
-from mmrl.fit import fit
-from mmrl.fit_config import FitConfig
-from mmrl.methods.gmc import GMC, GMCConfig
+from mmrl.methods.gmc.method import GMC, GMCConfig
 from mmrl.metrics.probes import Probe, probe_targets
+from mmrl.runs.composed import CONFIGS, to_plain
+from mmrl.training.config import FitConfig
+from mmrl.training.fit import fit
 
 mpl.use("agg")
 import matplotlib.pyplot as plt

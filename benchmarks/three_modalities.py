@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from mmrl.data import ArrayData, load
-from mmrl.fit import fit
-from mmrl.fit_config import FitConfig
-from mmrl.methods.gmc import GMC, INCOMPLETE, GMCConfig
+from mmrl.methods.gmc.method import GMC, INCOMPLETE, GMCConfig
+from mmrl.training.config import FitConfig
+from mmrl.training.fit import fit
 
 
 @torch.inference_mode()

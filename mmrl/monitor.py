@@ -14,22 +14,23 @@ from typing import Any
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from mmrl.checking import check_trained
-from mmrl.command_line import command_line
-from mmrl.config import Composed, to_plain
-from mmrl.control import check_device, device_of, make_envs
+from mmrl.control.check import check_trained
+from mmrl.control.envs import make_envs
+from mmrl.control.kept_statistics import config_of
 from mmrl.files import write_atomically
-from mmrl.kept_statistics import config_of
-from mmrl.monitor_report import monitor_figure, monitor_table, to_csv
-from mmrl.plots import to_pixels, to_png
-from mmrl.progress import make_console, progress_bar
-from mmrl.run_folder import RunFolder
+from mmrl.report.monitor import monitor_figure, monitor_table, to_csv
+from mmrl.report.plots import to_pixels, to_png
+from mmrl.runs.command_line import command_line
+from mmrl.runs.composed import Composed, to_plain
+from mmrl.runs.device import check_device, resolve_device
+from mmrl.runs.folder import RunFolder
+from mmrl.runs.progress import make_console, progress_bar
 from mmrl.settings import ConfigError, typed
 from mmrl_agents.acting import LatentPolicy
 from mmrl_agents.agent import Agent
-from mmrl_agents.monitor import NAME, MonitorConfig, SensorMonitor
-from mmrl_agents.monitor_recording import fit_monitor
-from mmrl_agents.monitor_trial import Finding, Trial, findings, misfits, trials, watch
+from mmrl_agents.monitor.monitor import NAME, MonitorConfig, SensorMonitor
+from mmrl_agents.monitor.recording import fit_monitor
+from mmrl_agents.monitor.trial import Finding, Trial, findings, misfits, trials, watch
 from mmrl_agents.robustness import Condition, MakeEnvs
 
 
@@ -94,7 +95,7 @@ def work(settings: Composed) -> None:
     check_device(command.device)
     config = replace(config_of(run), device=command.device)
     check_trained(run, config)
-    agent = Agent.load(run.path, device_of(config))
+    agent = Agent.load(run.path, resolve_device(config.device))
     if not isinstance(agent.acting, LatentPolicy):
         raise ConfigError(
             f"the agent in {run.path} acts on observations (method {config.method!r}): a monitor "

@@ -74,7 +74,7 @@ class Subject:
 
 @contextmanager
 def optimization(method: Method, data: ArrayData, lr: float = 1e-3) -> Iterator[Optimization]:
-    """Lends a method what its updates need, as `mmrl.fit.fit` does; afterwards it evaluates.
+    """Lends a method what its updates need, as `mmrl.training.fit` does; afterwards it evaluates.
 
     Args:
         method: Put into training mode meanwhile.

@@ -15,9 +15,9 @@ from stable_baselines3.common.policies import BasePolicy
 from mmrl.methods.method import Method
 from mmrl.modality import AVAILABLE
 from mmrl_agents.latent import LatentMemory, Observation
-from mmrl_agents.monitor import SensorMonitor
-from mmrl_envs.channel_statistics import ChannelStatistics
-from mmrl_envs.normalize import CLIP, EPSILON
+from mmrl_agents.monitor.monitor import SensorMonitor
+from mmrl_envs.wrappers.channel_statistics import ChannelStatistics
+from mmrl_envs.wrappers.normalize import CLIP, EPSILON
 
 
 @runtime_checkable

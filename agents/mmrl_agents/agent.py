@@ -17,8 +17,8 @@ from mmrl.modality import AVAILABLE
 from mmrl_agents.acting import LatentPolicy, ObservationPolicy
 from mmrl_agents.checkpoints import load_policy
 from mmrl_agents.latent import check_channels
-from mmrl_agents.monitor import SensorMonitor
-from mmrl_envs.channel_statistics import ChannelStatistics
+from mmrl_agents.monitor.monitor import SensorMonitor
+from mmrl_envs.wrappers.channel_statistics import ChannelStatistics
 
 POLICY = "policy.zip"
 STATISTICS = "channels.npz"

@@ -29,7 +29,7 @@ from mmrl_agents.config import (
 from mmrl_agents.extractor import EncoderExtractor
 from mmrl_agents.latent import LatentVecEnv, check_channels
 from mmrl_agents.noise import NoiseConfig, ScheduledNoise
-from mmrl_agents.rules import TerminalTimeLimit, UnitActions
+from mmrl_agents.paper.rules import TerminalTimeLimit, UnitActions
 
 __all__ = [
     "ALGORITHMS",

@@ -14,7 +14,7 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 from mmrl_agents.noise import NoiseConfig
-from mmrl_agents.paper_ddpg import PaperDDPGPolicy
+from mmrl_agents.paper.ddpg import PaperDDPGPolicy
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     "ddpg": DDPG,
@@ -88,9 +88,9 @@ class AgentConfig:
         decay_from: Share of the frames after which a linear schedule begins to fall, in [0, 1).
         initialization: `default`, or `xavier_uniform` weights in the policy's linear layers.
         action_rule: `scaled`: a policy's actions cover the environment's range. `paper`: see
-            `mmrl_agents.rules.UnitActions`.
+            `mmrl_agents.paper.rules.UnitActions`.
         terminal_time_limit: Whether a time limit counts as a true end; see
-            `mmrl_agents.rules.TerminalTimeLimit`.
+            `mmrl_agents.paper.rules.TerminalTimeLimit`.
         normalize: Whether a policy without an encoder sees its floating channels with mean 0 and
             variance 1: by statistics that run along with the training, see only what was not
             missing, and are saved with the run. (Encoders know the statistics of what they were

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from mmrl.methods.method import Method
 from mmrl.modality import AVAILABLE, Modality, mark_missing
-from mmrl_agents.monitor import SensorMonitor
+from mmrl_agents.monitor.monitor import SensorMonitor
 
 Observation = Mapping[str, NDArray[Any]]
 

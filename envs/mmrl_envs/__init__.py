@@ -6,14 +6,14 @@ Importing the package registers `mmrl/MultimodalPendulum-v0`, `mmrl/HyperHot-v0`
 
 import gymnasium
 
-from mmrl_envs.camera import CameraObservation
-from mmrl_envs.flatten import FlattenDict
-from mmrl_envs.mujoco_sensors import MujocoSensors
-from mmrl_envs.normalize import NormalizeChannels, VectorNormalizeChannels
-from mmrl_envs.sensor_dropout import SensorDropout
-from mmrl_envs.split import SplitObservation
-from mmrl_envs.stack import StackFrames
-from mmrl_envs.vector_sensor_dropout import VectorSensorDropout
+from mmrl_envs.faults.sensor_dropout import SensorDropout
+from mmrl_envs.faults.vector_sensor_dropout import VectorSensorDropout
+from mmrl_envs.mujoco.sensors import MujocoSensors
+from mmrl_envs.wrappers.camera import CameraObservation
+from mmrl_envs.wrappers.flatten import FlattenDict
+from mmrl_envs.wrappers.normalize import NormalizeChannels, VectorNormalizeChannels
+from mmrl_envs.wrappers.split import SplitObservation
+from mmrl_envs.wrappers.stack import StackFrames
 
 __all__ = [
     "CameraObservation",

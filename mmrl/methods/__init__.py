@@ -1,6 +1,6 @@
 """Methods: ways to learn from modalities of which some may be missing."""
 
-from mmrl.methods.dicmor import DiCMoR
+from mmrl.methods.dicmor.method import DiCMoR
 from mmrl.methods.downstream import Downstream
 from mmrl.methods.fusion_baselines import (
     ConcatFusion,
@@ -11,12 +11,12 @@ from mmrl.methods.fusion_baselines import (
     Unimodal,
     ZeroFilling,
 )
-from mmrl.methods.gmc import GMC
-from mmrl.methods.gmc_fused import GMCFused
-from mmrl.methods.gmc_supervised import GMCSupervised
+from mmrl.methods.gmc.fused import GMCFused
+from mmrl.methods.gmc.method import GMC
+from mmrl.methods.gmc.supervised import GMCSupervised
 from mmrl.methods.method import Method
-from mmrl.methods.mla import MLA
-from mmrl.methods.smil import SMIL
+from mmrl.methods.mla.method import MLA
+from mmrl.methods.smil.method import SMIL
 from mmrl.methods.supervised import Supervised
 
 _ALL: tuple[type[Method], ...] = (

@@ -224,7 +224,7 @@ class Method(nn.Module, ABC):
             RuntimeError: There is none.
         """
         if self.optimization is None:
-            raise RuntimeError("update needs an optimization: train through mmrl.fit.fit")
+            raise RuntimeError("update needs an optimization: train through mmrl.training.fit")
         return self.optimization
 
     def scale(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:

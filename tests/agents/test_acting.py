@@ -9,7 +9,7 @@ from stable_baselines3.common.policies import BasePolicy
 
 from mmrl_agents.acting import LatentPolicy, ObservationPolicy
 from mmrl_agents.build import AgentConfig, build_policy
-from mmrl_envs.channel_statistics import ChannelStatistics
+from mmrl_envs.wrappers.channel_statistics import ChannelStatistics
 from tests.agents.tiny import MODALITIES, TinyEncoder, TwoSensors
 
 LATENT = spaces.Box(-np.inf, np.inf, (4,), np.float32)

@@ -16,7 +16,7 @@ from mmrl.checkpoint import CheckpointError
 from mmrl.data import collect
 from mmrl_agents.behaviour import RAW, Behaviour, RawInInfo, acts_on_raw, load_behaviour
 from mmrl_agents.build import AgentConfig, build_policy
-from mmrl_envs.split import SplitObservation
+from mmrl_envs.wrappers.split import SplitObservation
 from tests.agents.tiny import TwoSensors, vectorized
 
 SLICES = {"angle": [0, 2], "speed": [2, 3]}

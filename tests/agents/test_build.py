@@ -16,7 +16,7 @@ from mmrl_agents.build import ALGORITHMS, AgentConfig, NoiseConfig, build_agent,
 from mmrl_agents.config import DISCRETE, check_actions
 from mmrl_agents.extractor import EncoderExtractor
 from mmrl_agents.latent import LatentVecEnv
-from mmrl_agents.paper_ddpg import PaperDDPGPolicy
+from mmrl_agents.paper.ddpg import PaperDDPGPolicy
 from mmrl_agents.vec_env import GymnasiumVecEnv
 from tests.agents.tiny import TinyEncoder, TwoSensors, vectorized
 

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from mmrl.methods.method import Method, MethodConfig
 from mmrl.modality import Batch, Modality
-from mmrl_agents.monitor import MonitorConfig, SensorMonitor
-from mmrl_agents.monitor_dynamics import Recording
+from mmrl_agents.monitor.dynamics import Recording
+from mmrl_agents.monitor.monitor import MonitorConfig, SensorMonitor
 
 LATENT = 3
 PUSH = np.array([0.5, -0.3, 0.4])

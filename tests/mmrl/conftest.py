@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrl.run_folder import RunFolder
+from mmrl.runs.folder import RunFolder
 from tests.mmrl.small_classification import LEARNS, arrays, run_here
 
 

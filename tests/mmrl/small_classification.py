@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-from mmrl.classification import classify
-from mmrl.classification_checking import check_classification
-from mmrl.classification_config import ClassificationConfig, classification_from_mapping
-from mmrl.config import CONFIGS, to_plain
-from mmrl.progress import make_console
-from mmrl.run_folder import RunFolder
+from mmrl.classification.check import check_classification
+from mmrl.classification.config import ClassificationConfig, classification_from_mapping
+from mmrl.classification.task import classify
+from mmrl.runs.composed import CONFIGS, to_plain
+from mmrl.runs.folder import RunFolder
+from mmrl.runs.progress import make_console
 
 CLASSES = 3
 SIZES = {"train": 90, "valid": 30, "test": 45}

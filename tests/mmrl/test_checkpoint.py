@@ -10,7 +10,7 @@ import yaml
 from mmrl.checkpoint import CheckpointError, load, save
 from mmrl.data import ArrayData
 from mmrl.files import write_atomically
-from mmrl.methods.gmc import GMC, GMCConfig
+from mmrl.methods.gmc.method import GMC, GMCConfig
 from mmrl.modality import Modality
 
 MODALITIES = (Modality("image", (1, 8, 8), "image"), Modality("sound", (6,), "vector"))

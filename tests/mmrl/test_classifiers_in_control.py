@@ -12,8 +12,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.preprocessing import preprocess_obs
 
 from mmrl import checkpoint
-from mmrl.classification_checking import check_classification
-from mmrl.run_folder import RunFolder
+from mmrl.classification.check import check_classification
+from mmrl.runs.folder import RunFolder
 from mmrl_agents.extractor import EncoderExtractor
 from mmrl_agents.latent import LatentVecEnv
 from mmrl_agents.vec_env import GymnasiumVecEnv

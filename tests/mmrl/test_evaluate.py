@@ -11,13 +11,14 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
     EventAccumulator,
 )
 
-from mmrl.config import CONFIGS, TrainConfig, from_mapping, to_plain, to_stored
+from mmrl.control.config import TrainConfig, from_mapping, to_stored
+from mmrl.control.task import train
 from mmrl.evaluate import work
-from mmrl.progress import make_console
-from mmrl.report import ROWS, read_rows
-from mmrl.run_folder import RunFolder, RunFolderError
+from mmrl.report.robustness import ROWS, read_rows
+from mmrl.runs.composed import CONFIGS, to_plain
+from mmrl.runs.folder import RunFolder, RunFolderError
+from mmrl.runs.progress import make_console
 from mmrl.settings import ConfigError
-from mmrl.train import train
 from mmrl_envs.pendulum import MultimodalPendulumEnv
 
 QUICK = ["episodes=3", "n_envs=3", "rates=[0.3]"]

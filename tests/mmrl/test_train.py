@@ -18,12 +18,13 @@ from hydra import compose, initialize_config_dir
 from torch.utils.tensorboard.writer import SummaryWriter
 
 import mmrl
-from mmrl.comparison import compare
-from mmrl.config import CONFIGS, TrainConfig, from_mapping, to_plain, to_stored
-from mmrl.members import MembersFailedError
-from mmrl.progress import Curve, make_console, read_curve
-from mmrl.run_folder import RunFolder, RunFolderError
-from mmrl.train import collect_stage, train
+from mmrl.control.comparison import compare
+from mmrl.control.config import TrainConfig, from_mapping, to_stored
+from mmrl.control.task import collect_stage, train
+from mmrl.runs.composed import CONFIGS, to_plain
+from mmrl.runs.folder import RunFolder, RunFolderError
+from mmrl.runs.members import MembersFailedError
+from mmrl.runs.progress import Curve, make_console, read_curve
 from tests.mmrl.training_command import assert_refused, command
 
 STAGES = ["collect", "pretrain", "train", "evaluate"]

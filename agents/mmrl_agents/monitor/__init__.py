@@ -1,0 +1,1 @@
+"""Which sensor lies."""

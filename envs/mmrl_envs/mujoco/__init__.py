@@ -1,0 +1,1 @@
+"""What is fast or special with MuJoCo."""

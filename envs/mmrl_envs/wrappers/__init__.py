@@ -1,0 +1,1 @@
+"""Wrappers that make any environment multimodal."""

@@ -1,0 +1,1 @@
+"""The classification task: a method on data with missing modalities, and its scores."""

@@ -1,0 +1,266 @@
+"""What a classification run is configured by; `task=classification` composes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from mmrl.data.dataset import DataSet
+from mmrl.data.missingness import make_rules
+from mmrl.data.protocol import Protocol
+from mmrl.data.sets import LOADERS
+from mmrl.methods import METHODS, Supervised
+from mmrl.methods.dicmor.config import DiCMoRConfig
+from mmrl.methods.method import MethodConfig
+from mmrl.methods.settings import read_method
+from mmrl.methods.smil.config import SMILConfig
+from mmrl.runs.settings import RunSettings
+from mmrl.settings import ConfigError, typed
+from mmrl.training.config import FitConfig
+
+CLASSIFICATION = "classification"
+DECIDED_BY_DATA = ("outputs", "task")
+METHOD_TASKS = {"classes": "classification", "labels": "labels", "numbers": "regression"}
+"""What a method is told about the targets of a data set."""
+AS_TRAINING = "train"
+RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which data set.
+
+    Args:
+        name: One of `mmrl.data.sets.LOADERS`.
+        path: Of its files, where it is not shipped.
+        options: Of its loader.
+        missing: The rule that a missing rate alone is of, without its rate.
+        rates: For `missing.test` to refer to.
+    """
+
+    name: str
+    path: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, Any] = field(default_factory=lambda: {"pattern": "bernoulli"})
+    rates: tuple[float, ...] = RATES
+
+    def __post_init__(self) -> None:
+        if self.name not in LOADERS:
+            raise ValueError(f"unknown data set {self.name!r}; known: {', '.join(LOADERS)}")
+
+
+@dataclass(frozen=True)
+class MissingConfig:
+    """Which modalities are missing; see `mmrl.data.missingness.make_rules` for rules.
+
+    Args:
+        train: In training: None, a rate of the data's own rule, a rule, or a list of rules.
+        valid: In validation, the same, or `train`: what training has.
+        test: In the test, the same, or several rates; beside them every subset of the modalities
+            is scored.
+    """
+
+    train: Any = None
+    valid: Any = AS_TRAINING
+    test: Any = RATES
+
+    def __post_init__(self) -> None:
+        for name in ("train", "valid", "test"):
+            value = getattr(self, name)
+            if name == "valid" and value == AS_TRAINING:
+                continue
+            parts = value if isinstance(value, list | tuple) else [value]
+            rates = name == "test" and all(_is_rate(part) for part in parts)
+            rules = all(isinstance(part, Mapping) for part in parts)
+            if not (value is None or _is_rate(value) or rates or rules):
+                also = {"test": ", several rates", "valid": f", {AS_TRAINING!r}"}.get(name, "")
+                raise ValueError(
+                    f"{name} must be null, a rate{also}, a rule or a list of rules, got {value!r}"
+                )
+
+    @property
+    def tests(self) -> tuple[Any, ...]:
+        """The test's conditions one by one, each a rate, a rule or a list of rules."""
+        if self.test is None:
+            return ()
+        if isinstance(self.test, list | tuple) and all(_is_rate(part) for part in self.test):
+            return tuple(self.test)
+        return (self.test,)
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """What predicts from the frozen representation of a method that learns without labels.
+
+    Args:
+        hidden: Widths of its layers.
+        finetune: Whether the representation learns as well.
+    """
+
+    hidden: tuple[int, ...] = (256, 128)
+    finetune: bool = False
+
+    def __post_init__(self) -> None:
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden must be positive widths, got {list(self.hidden)}")
+
+
+@dataclass(frozen=True)
+class MembersConfig:
+    """Several methods instead of one, over the same seeds and training rates.
+
+    Args:
+        methods: By the label that tables and plots show, each with its `name` and settings; empty:
+            a single run.
+        train: Missing rates in training, each of the data's own rule; empty: `missing.train` alone.
+        seeds: Of the runs, one for each method, rate and seed.
+    """
+
+    methods: dict[str, Any] = field(default_factory=dict)
+    train: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+
+    def __post_init__(self) -> None:
+        for name, values in (("seeds", self.seeds), ("train", self.train)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} must differ, got {list(values)}")
+        if not self.seeds:
+            raise ValueError("seeds must be at least one")
+        if self.train and not self.methods:
+            raise ValueError(
+                f"train={list(self.train)} belongs to a comparison, which has no methods: add "
+                "+method@comparison.methods.<label>=<method>, or set missing.train"
+            )
+
+
+@dataclass(frozen=True)
+class ClassificationConfig:
+    """A run: `python -m mmrl.train task=classification`.
+
+    Args:
+        data: The data set.
+        missing: Which of its modalities are missing.
+        fit: How a supervised method is trained, or the classifier.
+        pretrain: How a method that learns without labels is trained before.
+        classifier: What then predicts.
+        method: Name of the method.
+        method_settings: Its settings; outputs and task are the data's.
+        comparison: Several methods instead of one.
+        task: `classification`, also where the targets are labels or numbers.
+        experiment: See `TrainConfig`, as for the next four.
+        label: See there.
+        seed: See there; also of what is missing.
+        device: See there.
+        outputs: See there.
+        encoder: Folder of a run, of control or classification, on whose encoder a classifier is
+            trained, instead of `method`.
+    """
+
+    data: DataConfig
+    missing: MissingConfig
+    fit: FitConfig
+    pretrain: FitConfig
+    classifier: ClassifierConfig
+    method: str
+    method_settings: MethodConfig
+    comparison: MembersConfig = field(default_factory=MembersConfig)
+    task: str = CLASSIFICATION
+    experiment: str = "default"
+    label: str = "method"
+    seed: int = 0
+    device: str = "auto"
+    outputs: str = "outputs"
+    encoder: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+        if self.comparison.methods and self.encoder is not None:
+            raise ValueError(
+                "encoder takes the place of a method, and comparison.methods are several: one run "
+                "for each encoder, joined by python -m mmrl.evaluate 'run=[…]'"
+            )
+        self._check_rules("train", self.missing.train)
+        if self.missing.valid != AS_TRAINING:
+            self._check_rules("valid", self.missing.valid)
+        for spec in self.missing.tests:
+            self._check_rules("test", spec)
+
+    def _check_rules(self, split: str, spec: Any) -> None:
+        try:
+            make_rules(spec, self.data.missing)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"missing.{split}: {error}") from error
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether the method learns from labels itself."""
+        return self.encoder is None and issubclass(METHODS[self.method], Supervised)
+
+    @property
+    def preparing_steps(self) -> int:
+        """Steps of the method's own preparation, before which no weights are worth keeping."""
+        settings = self.method_settings if self.encoder is None else None
+        return settings.pretrain_steps if isinstance(settings, SMILConfig | DiCMoRConfig) else 0
+
+    def protocol(self, test: Any) -> Protocol:
+        """What is missing in training and validation, and in the test under one condition."""
+        return Protocol.make(
+            self.missing.train,
+            test,
+            None if self.missing.valid == AS_TRAINING else self.missing.valid or (),
+            self.seed,
+            self.data.missing,
+        )
+
+    def settings_for(self, data: DataSet) -> MethodConfig:
+        """The method's settings with what the data decide."""
+        if not self.is_supervised:
+            return self.method_settings
+        task = METHOD_TASKS[data.task]
+        return replace(self.method_settings, outputs=data.outputs, task=task)  # type: ignore[call-arg]
+
+
+def classification_from_mapping(content: Mapping[str, Any]) -> ClassificationConfig:
+    """Checks a configuration in plain data and makes frozen dataclasses of it.
+
+    Raises:
+        ConfigError: An unknown setting (the known ones are named), a value of the wrong type or out
+            of range, or a setting that is missing.
+    """
+    plain = dict(content)
+    schemas = {
+        "data": DataConfig,
+        "missing": MissingConfig,
+        "fit": FitConfig,
+        "pretrain": FitConfig,
+        "classifier": ClassifierConfig,
+        "comparison": MembersConfig,
+    }
+    parts: dict[str, Any] = {
+        name: typed(schema, plain.pop(name, None), name) for name, schema in schemas.items()
+    }
+    given = plain.pop("method", None)
+    method, settings = read_method(given)
+    if settings is None or method == "downstream":
+        known = ", ".join(sorted(set(METHODS) - {"downstream"}))
+        raise ConfigError(f"method is {method!r}, and classification wants one of {known}")
+    if wrong := sorted(set(given) & set(DECIDED_BY_DATA)):
+        raise ConfigError(f"method.{wrong[0]} is not set: it is what the data have")
+    rest = typed(RunSettings, plain, "")
+    if rest.encoder is not None and rest.label == method:
+        rest = replace(rest, label="downstream")
+    try:
+        return ClassificationConfig(
+            **parts,
+            method=method,
+            method_settings=settings,
+            **{f.name: getattr(rest, f.name) for f in fields(rest)},
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

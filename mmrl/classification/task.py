@@ -1,0 +1,329 @@
+"""The classification task: what is missing is drawn, a method is trained, and scored by subset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from mmrl import checkpoint
+from mmrl.classification.check import check_classification
+from mmrl.classification.config import METHOD_TASKS, ClassificationConfig
+from mmrl.classification.scores import Masks, draw_masks, score, valid_scores, write_scores
+from mmrl.data import ArrayData
+from mmrl.data.dataset import DataError, DataSet
+from mmrl.data.protocol import Drawn
+from mmrl.methods import METHODS, Method, Supervised
+from mmrl.methods.downstream import Downstream
+from mmrl.report.scores import LOWER_IS_BETTER, SCORES, SUMMARY, main_metric
+from mmrl.runs.device import resolve_device
+from mmrl.runs.folder import RunFolder
+from mmrl.runs.given_encoder import given_encoder
+from mmrl.runs.progress import Advance, Curve, progress_bar
+from mmrl.runs.seeding import CLASSIFIER, FITTING, stream
+from mmrl.settings import ConfigError
+from mmrl.training.config import FitConfig
+from mmrl.training.fit import FitResult, OnStep, Validate, fit
+
+PRETRAINED, ENCODER = "pretrained", "encoder"
+LOSSES, VALIDATION = "fitting.csv", "validation.csv"
+STATE = "fit.pt"
+
+
+def classify(config: ClassificationConfig, data: DataSet, run: RunFolder, console: Console) -> None:
+    """All stages that are not finished yet."""
+    with SummaryWriter(str(run.path / "tb")) as writer:
+        masks = data_stage(config, data, run, console)
+        try:
+            masked = masks[0.0].apply(data)
+        except DataError as error:
+            raise ConfigError(f"data: {error}") from error
+        if not config.is_supervised:
+            pretrain_stage(config, masked, run, console, writer)
+        fit_stage(config, masked, run, console, writer)
+        score_stage(config, data, masks, run, console, writer)
+
+
+def assist_classification(config: ClassificationConfig, run: RunFolder | None) -> None:
+    """The training as a rank other than the first; it draws the same masks and writes nothing."""
+    if run is not None and run.finished("fit"):
+        return
+    data = check_classification(config)
+    masked = draw_masks(config, data)[0.0].apply(data)
+    encoder = None
+    if not config.is_supervised:
+        if config.encoder is not None:
+            encoder = given_encoder(config.encoder)
+        elif run is not None and run.finished("pretrain"):
+            encoder = checkpoint.load(run.path, PRETRAINED)
+        else:
+            state = None if run is None else run.scratch("pretrain") / STATE
+            encoder, _ = pretrain_encoder(config, masked, state, lambda _, __: None)
+    state = None if run is None else run.scratch("fit") / STATE
+    fit_method(config, masked, encoder, state, lambda _, __: None, lambda _, __: None)
+
+
+def data_stage(
+    config: ClassificationConfig, data: DataSet, run: RunFolder, console: Console
+) -> Masks:
+    """Which modalities are missing in which samples; the same for every method."""
+    if run.finished("data"):
+        try:
+            names = run.metrics()["masks"]
+            return {float(rate): Drawn.load(run.path / name) for rate, name in names.items()}
+        except DataError as error:
+            raise ConfigError(str(error)) from error
+    masks = draw_masks(config, data)
+    names = {rate: f"missing/test-{rate:g}" for rate in masks}
+    files = tuple(name + suffix for name in names.values() for suffix in (".npz", ".yaml"))
+    with run.stage("data", files):
+        for rate, drawn in masks.items():
+            drawn.save(run.path / names[rate])
+        realised = masks[0.0].realised
+        facts = {
+            "samples": {split: len(mask) for split, mask in masks[0.0].masks.items()},
+            "modalities": {m.name: list(m.shape) for m in data.modalities},
+            "targets": {"task": data.task, "outputs": data.outputs},
+            "realised": {
+                **{split: realised[split] for split in ("train", "valid")},
+                "test": {f"{rate:g}": drawn.realised["test"] for rate, drawn in masks.items()},
+            },
+        }
+        run.add_metrics(data=facts, masks={f"{rate:g}": name for rate, name in names.items()})
+    if unreached := _unreached(masks):
+        console.print(f"note: one modality of each sample stays, so {unreached}")
+    sizes = " / ".join(str(len(mask)) for mask in masks[0.0].masks.values())
+    shares = realised["train"]["per_modality"]
+    gone = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share)
+    console.print(
+        f"{data.name}: {sizes} samples (train / valid / test); "
+        f"missing in training: {gone or 'nothing'}"
+    )
+    return masks
+
+
+def _unreached(masks: Masks) -> str:
+    """Which rates of the test are more than the data can lack, and what they are instead."""
+    notes = []
+    for rate, drawn in sorted(masks.items()):
+        found = [share for share in drawn.realised["test"]["per_modality"].values() if share]
+        share = sum(found) / max(1, len(found))
+        chance = 3.0 * math.sqrt(rate * (1.0 - rate) / max(1, len(drawn.masks["test"])))
+        if share < rate - chance:
+            notes.append(f"{rate:.0%} missing is {share:.0%}")
+    return ", ".join(notes)
+
+
+def pretrain_stage(
+    config: ClassificationConfig,
+    data: DataSet,
+    run: RunFolder,
+    console: Console,
+    writer: SummaryWriter,
+) -> None:
+    """A representation without labels, from the complete samples, or that of another run."""
+    if run.finished("pretrain"):
+        return
+    if config.encoder is not None:
+        take_encoder(config.encoder, run, console)
+        return
+    files = tuple(f"{PRETRAINED}.{suffix}" for suffix in ("safetensors", "yaml"))
+    total = config.pretrain.total_steps(len(complete_samples(data.train)))
+    with run.stage("pretrain", files) as scratch:
+        with progress_bar(console, "pretrain", total, "steps") as advance:
+            on_step = _report("pretrain", writer, advance)
+            method, result = pretrain_encoder(config, data, scratch / STATE, on_step)
+        checkpoint.save(method, run.path, PRETRAINED)
+        run.add_metrics(pretrain={"steps": result.steps, **result.losses})
+
+
+def take_encoder(path: str, run: RunFolder, console: Console) -> None:
+    """The encoder of another run; that it fits was checked before."""
+    with run.stage("pretrain", tuple(f"{PRETRAINED}.{s}" for s in ("safetensors", "yaml"))):
+        method = given_encoder(path)
+        checkpoint.save(method, run.path, PRETRAINED)
+        run.add_metrics(pretrain={"encoder": path, "method": method.name})
+    console.print(f"encoder ({method.name}) of {path}")
+
+
+def fit_stage(
+    config: ClassificationConfig,
+    data: DataSet,
+    run: RunFolder,
+    console: Console,
+    writer: SummaryWriter,
+) -> None:
+    """The method on the labels, or a classifier on the frozen representation."""
+    if run.finished("fit"):
+        return
+    files = (f"{ENCODER}.safetensors", f"{ENCODER}.yaml", LOSSES, VALIDATION)
+    with run.stage("fit", files) as scratch:
+        encoder = None if config.is_supervised else checkpoint.load(run.path, PRETRAINED)
+        train = data.train if encoder is None else complete_samples(data.train)
+        losses = Curve(scratch / LOSSES, "step")
+        validation = Curve(scratch / VALIDATION, "step")
+        total = config.fit.total_steps(len(train))
+        with progress_bar(console, "fit", total, "steps") as advance:
+            report = _report("fit", writer, advance)
+
+            def on_step(step: int, terms: Mapping[str, float]) -> None:
+                losses.add({"step": step, "loss": terms["loss"]})
+                report(step, terms)
+
+            def on_score(step: int, scores: Mapping[str, float]) -> None:
+                validation.add({"step": step, **scores})
+                for name, value in scores.items():
+                    writer.add_scalar(f"valid/{name}", value, step)
+
+            method, result = fit_method(config, data, encoder, scratch / STATE, on_step, on_score)
+        run.write_text(LOSSES, losses.text())
+        run.write_text(VALIDATION, validation.text())
+        checkpoint.save(method, run.path, ENCODER)
+        facts = {"steps": result.steps, "best_step": result.best_step, **result.losses}
+        run.add_metrics(fit=facts)
+        console.print(f"  best in validation after {result.best_step} of {result.steps} steps")
+    if encoder is not None:
+        run.discard("pretrain", *(f"{PRETRAINED}.{s}" for s in ("safetensors", "yaml")))
+
+
+def score_stage(
+    config: ClassificationConfig,
+    data: DataSet,
+    masks: Masks,
+    run: RunFolder,
+    console: Console,
+    writer: SummaryWriter,
+) -> None:
+    """Every subset of the modalities at every missing rate of the test."""
+    if run.finished("score"):
+        return
+    with run.stage("score", ("scores.csv", SUMMARY, SCORES, "scores.png")):
+        method = checkpoint.load(run.path, ENCODER, resolve_device(config.device))
+        assert isinstance(method, Supervised)
+        with progress_bar(console, "score", len(masks), "rates") as advance:
+            rows = score(config, method, data, masks, advance)
+        write_scores(rows, run.path, console, writer, f"seed {config.seed}")
+        metric = main_metric(row.metric for row in rows)
+        found = {f"{r.subset}@{r.test_rate:g}": r.value for r in rows if r.metric == metric}
+        run.add_metrics(score={metric: found})
+
+
+def pretrain_encoder(
+    config: ClassificationConfig, data: DataSet, state: Path | None, on_step: OnStep
+) -> tuple[Method, FitResult]:
+    """Trains a method that learns without labels, from where an earlier attempt stopped.
+
+    Args:
+        config: Of the run.
+        data: Under its masks.
+        state: File of the resumable state.
+        on_step: Called after every step.
+    """
+    seed = stream(config.seed, FITTING)
+    torch.manual_seed(seed)
+    method = METHODS[config.method](data.modalities, config.method_settings)
+    train = complete_samples(data.train)
+    return method, _fit(method, train, config.pretrain.on(config.device), seed, state, on_step)
+
+
+def fit_method(
+    config: ClassificationConfig,
+    data: DataSet,
+    encoder: Method | None,
+    state: Path | None,
+    on_step: OnStep,
+    on_score: OnStep,
+) -> tuple[Supervised, FitResult]:
+    """Trains what predicts, from where an earlier attempt stopped.
+
+    Args:
+        config: Of the run.
+        data: Under its masks.
+        encoder: A frozen representation for a classifier; None where the method is supervised.
+        state: File of the resumable state.
+        on_step: Called after every step.
+        on_score: Called with the scores of every validation.
+    """
+    seed = stream(config.seed, FITTING if encoder is None else CLASSIFIER)
+    torch.manual_seed(seed)
+    made: Method
+    if encoder is None:
+        made = METHODS[config.method](data.modalities, config.settings_for(data))
+    else:
+        made = Downstream.on(
+            encoder,
+            outputs=data.outputs,
+            task=METHOD_TASKS[data.task],
+            hidden=config.classifier.hidden,
+            finetune=config.classifier.finetune,
+        )
+    assert isinstance(made, Supervised)
+    method = made
+
+    def validate(step: int) -> float:
+        scores = valid_scores(method, data)
+        on_score(step, scores)
+        metric = main_metric(scores)
+        return -scores[metric] if metric in LOWER_IS_BETTER else scores[metric]
+
+    train = data.train if encoder is None else complete_samples(data.train)
+    # Of another run, an encoder may know a modality of the same name and shape as another kind.
+    train = ArrayData(train.values, method.modalities, train.available, train.target)
+    first = config.preparing_steps + 1 if config.preparing_steps else 0
+    settings = config.fit.on(config.device)
+    return method, _fit(method, train, settings, seed, state, on_step, validate, first)
+
+
+def complete_samples(data: ArrayData) -> ArrayData:
+    """The samples that lack nothing."""
+    return data.subset(np.flatnonzero(data.available.all(axis=1)))
+
+
+def _fit(
+    method: Method,
+    train: ArrayData,
+    config: FitConfig,
+    seed: int,
+    state: Path | None,
+    on_step: OnStep,
+    validate: Validate | None = None,
+    first: int = 0,
+) -> FitResult:
+    with _refusing(method):
+        return fit(
+            method,
+            train,
+            config,
+            seed=seed % 2**31,
+            state=state,
+            on_step=on_step,
+            validate=validate,
+            validate_from=first,
+        )
+
+
+@contextmanager
+def _refusing(method: Method) -> Iterator[None]:
+    """What a method cannot learn from is the settings' fault, not the program's."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{method.name} cannot be trained like this: {error}") from error
+
+
+def _report(stage: str, writer: SummaryWriter, advance: Advance) -> OnStep:
+    """Every tenth step to TensorBoard, every step to the bar."""
+
+    def on_step(step: int, terms: Mapping[str, float]) -> None:
+        if step % 10 == 0:
+            for name, value in terms.items():
+                writer.add_scalar(f"{stage}/{name}", value, step)
+        advance(step)
+
+    return on_step

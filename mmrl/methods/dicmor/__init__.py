@@ -1,0 +1,1 @@
+"""DiCMoR: distribution-consistent modality recovering."""

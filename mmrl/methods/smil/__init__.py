@@ -1,0 +1,1 @@
+"""SMIL: multimodal learning with severely missing modality."""

@@ -1,0 +1,1 @@
+"""What a run found: rows of results, tables, plots, videos."""

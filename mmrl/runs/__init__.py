@@ -1,0 +1,1 @@
+"""What a run is: its folder, settings from the command line, seeds, device, progress."""

@@ -1,0 +1,1 @@
+"""The one training loop, of pretraining and of classification."""

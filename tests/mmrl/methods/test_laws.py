@@ -1,0 +1,158 @@
+"""Every method obeys every law. A new method is covered by one line in CASES."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mmrl.methods import METHODS, Method
+from mmrl.methods.method import MethodConfig
+from mmrl.modality import Modality
+from mmrl.testing import LAWS, Subject, check_method, fitting_data, optimization
+from mmrl.training.config import FitConfig
+from mmrl.training.fit import fit
+
+MODALITIES = [
+    Modality("image", (1, 8, 8), "image"),
+    Modality("sound", (2, 3), "vector"),
+    Modality("pen", (4, 2), "sequence"),
+]
+TRUNKS = {"image": {"channels": [4]}, "sound": {"hidden": [8]}, "pen": {"hidden": 4}}
+FUSION = {"latent_dim": 6, "outputs": 3, "trunks": TRUNKS}
+CASES = {
+    "gmc": {"latent_dim": 6, "common_dim": 8, "head": (8,), "trunks": TRUNKS},
+    "gmc_supervised": {
+        **FUSION,
+        "task": "classification",
+        "common_dim": 8,
+        "width": 4,
+        "heads": 2,
+        "layers": 1,
+    },
+    "downstream": {
+        "outputs": 3,
+        "hidden": (8,),
+        "encoder": "sum",
+        "encoder_config": {"latent_dim": 6, "trunks": TRUNKS},
+    },
+    "unimodal": {**FUSION, "modality": "sound"},
+    "late_fusion": FUSION,
+    "sum": FUSION,
+    "concat": {**FUSION, "contrastive_weight": 0.1},
+    "zero_filling": {**FUSION, "task": "regression", "outputs": 2},
+    "mean_filling": FUSION,
+    "modality_dropout": FUSION,
+    "smil": {**FUSION, "common_dim": 8, "clusters": 3, "pretrain_steps": 2},
+    "dicmor": {
+        **FUSION,
+        "trunks": {name: options for name, options in TRUNKS.items() if name != "pen"},
+        "width": 4,
+        "kernel": 2,
+        "heads": 2,
+        "layers": 1,
+        "couplings": 2,
+        "hidden": 4,
+        "refiner_blocks": 1,
+        "pretrain_steps": 1,
+    },
+    "mla": {**FUSION, "contrastive_weight": 0.1},
+    "gmc_fused": {**FUSION, "common_dim": 8},
+}
+
+
+def subject(name: str) -> Subject:
+    settings = CASES[name]
+
+    def build() -> Method:
+        config: MethodConfig = METHODS[name].Config(**settings)  # type: ignore[arg-type]
+        return METHODS[name](MODALITIES, config)
+
+    return Subject(build, fitting_data(build()), updates=25)
+
+
+# What methods do with several labels per sample, where it is not the task's loss alone.
+LABELS = {
+    "late_fusion": {},
+    "mla": {},
+    "smil": {},
+    "dicmor": {"condition": "none"},
+    "downstream": {},
+    "gmc_supervised": {},
+    "gmc_fused": {},
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_methods_of_labels_obey_all_laws(name: str) -> None:
+    settings = {**CASES[name], **LABELS[name], "task": "labels", "outputs": 4}
+    sensors = MODALITIES[1:]
+    if name == "downstream":
+        settings["encoder_config"] = {"latent_dim": 6}
+    else:
+        settings["trunks"] = {"sound": TRUNKS["sound"]}
+
+    def build() -> Method:
+        config: MethodConfig = METHODS[name].Config(**settings)  # type: ignore[arg-type]
+        return METHODS[name](sensors, config)
+
+    check_method(build, updates=20)
+
+
+def test_no_method_is_left_out() -> None:
+    assert set(CASES) == set(METHODS)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("name", CASES)
+def test_law(name: str, law: Callable[[Subject], None]) -> None:
+    law(subject(name))
+
+
+@pytest.mark.parametrize("name", ["gmc", "gmc_fused", "late_fusion", "smil", "mla"])
+def test_a_modality_may_be_called_like_a_term(name: str) -> None:
+    words = ["loss", "joint", "task"]
+    modalities = [Modality(word, (3,), "vector") for word in words]
+
+    def build() -> Method:
+        torch.manual_seed(0)
+        settings: dict[str, Any] = {} if name == "gmc" else {"outputs": 3}
+        return METHODS[name](modalities, METHODS[name].Config(**settings))
+
+    with optimization(method := build(), data := fitting_data(build())):
+        terms = method.update(data.batch(np.arange(16)))
+    assert terms["loss"] == pytest.approx(sum(v for key, v in terms.items() if key != "loss"))
+    before = dict(build().named_parameters())
+    moved = {key for key, p in method.named_parameters() if not torch.equal(p, before[key])}
+    for word in words:
+        assert any(f".{word}." in key for key in moved), f"nothing of {word!r} is trained"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("name", CASES)
+def test_laws_hold_on_a_gpu(name: str) -> None:
+    check_method(subject(name).build, updates=25, device="cuda")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_methods_learn_in_mixed_precision(name: str) -> None:
+    case = subject(name)
+    method = case.build()
+    types = set()
+
+    def see(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        if module.training:  # What is looked at outside of updates has full precision.
+            types.add(output.dtype)
+
+    for module in method.modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_hook(see)
+    losses: list[float] = []
+    config = FitConfig(steps=4, batch_size=16, accelerator="cpu", precision="bf16-mixed")
+    fit(method, case.data, config, seed=0, on_step=lambda _, terms: losses.append(terms["loss"]))
+    assert len(losses) == 4
+    assert np.isfinite(losses).all()
+    assert types == {torch.bfloat16}
+    assert all(p.dtype == torch.float32 for p in method.parameters())

@@ -27,6 +27,7 @@ from mmrl.data.arrays import ArrayData
 from mmrl.methods.method import Method, Optimization
 from mmrl.methods.supervised import Supervised
 from mmrl.modality import Batch, Modality
+from mmrl.training.processes import started_by
 
 TOLERANCE = 1e-4
 
@@ -82,7 +83,8 @@ def optimization(method: Method, data: ArrayData, lr: float = 1e-3) -> Iterator[
         lr: Of Adam.
     """
     device = next(method.parameters()).device
-    fabric = Fabric(accelerator="cuda" if device.type == "cuda" else "cpu", devices=1)
+    accelerator = "cuda" if device.type == "cuda" else "cpu"
+    fabric = Fabric(accelerator=accelerator, devices=1, plugins=started_by())
     adam = torch.optim.Adam(method.parameters(), lr=lr, fused=True)
     module, wrapped = fabric.setup(method, adam, move_to_device=False)
     module.mark_forward_method("losses")

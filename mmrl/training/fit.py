@@ -21,6 +21,7 @@ from mmrl.files import write_atomically
 from mmrl.methods.method import Method, Optimization
 from mmrl.training.augment import Augment
 from mmrl.training.config import OPTIMIZERS, FitConfig
+from mmrl.training.processes import started_by
 
 OnStep = Callable[[int, Mapping[str, float]], None]
 """Called after every step with its number, counted from 1, and the terms of the loss."""
@@ -92,6 +93,7 @@ def fit(
         num_nodes=config.num_nodes,
         strategy=config.strategy,
         precision=config.precision,  # type: ignore[arg-type]
+        plugins=started_by(),
     )
     fabric.launch()
     torch.manual_seed(seed + fabric.global_rank)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from jaxtyping import Bool
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
 
 KINDS = ("image", "sound", "sequence", "vector", "label")
 AVAILABLE = "available"
@@ -100,10 +102,13 @@ class Modality:
                 no channel.
 
         Example:
+            >>> from gymnasium import spaces
             >>> box = spaces.Box(0, 255, (2, 60, 60), np.uint8)
             >>> Modality.from_space(spaces.Dict({"camera": box}))
             (Modality(name='camera', shape=(2, 60, 60), kind='image', shared_scale=False),)
         """
+        from gymnasium import spaces
+
         if not isinstance(space, spaces.Dict):
             raise TypeError(
                 f"expected a Dict observation space with one entry per sensor, got {space}; "
@@ -125,6 +130,8 @@ class Modality:
 def _shape_and_kind(
     name: str, space: spaces.Space[Any], kind: str | None
 ) -> tuple[tuple[int, ...], str]:
+    from gymnasium import spaces
+
     if not isinstance(space, spaces.Box | spaces.MultiBinary):
         raise TypeError(
             f"channel {name!r} is a {type(space).__name__} space; a sensor must be a Box or "

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from mmrl.data.arrays import ArrayData
 from mmrl.modality import Modality
+
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
 
 CHUNK = 1024
 """Samples that are held unpacked."""

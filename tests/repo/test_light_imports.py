@@ -13,6 +13,8 @@ import pytest
         ("mmrl_envs", ["matplotlib", "mujoco", "pandas", "scipy", "sklearn"]),
         ("mmrl", ["stable_baselines3", "hydra", "lightning", "matplotlib", "mmrl_agents"]),
         ("mmrl_agents", ["hydra", "mmrl.train"]),
+        ("mmrl.classification", ["stable_baselines3", "gymnasium", "cv2", "hydra", "mmrl.control"]),
+        ("mmrl.control", ["hydra", "mmrl.classification"]),
     ],
 )
 def test_heavy_modules_stay_unloaded(package: str, heavy: list[str]) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
@@ -74,6 +73,8 @@ def read_image(path: Path, size: int) -> UInt8[NDArray[np.uint8], "3 size size"]
         path: A file that OpenCV reads.
         size: Sides of the result.
     """
+    import cv2
+
     image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
     return None if image is None else squared(np.asarray(image, np.uint8), size)
 
@@ -82,6 +83,8 @@ def squared(
     image: UInt8[NDArray[np.uint8], "height width 3"], size: int
 ) -> UInt8[NDArray[np.uint8], "3 size size"]:
     """A BGR image as square RGB, channels first."""
+    import cv2
+
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -117,6 +120,8 @@ def read_frames(
     Returns:
         (3 * frames, size, size), or None where the file is missing, unreadable or too short.
     """
+    import cv2
+
     video = cv2.VideoCapture(str(path)) if path.is_file() else None
     if video is None:
         return None

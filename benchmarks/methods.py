@@ -80,10 +80,10 @@ def smil(variant: str) -> tuple[Step, Step]:
     modalities = [Modality("image", (1, 28, 28), "image"), Modality("sound", (1, 20, 20), "sound")]
     data = made_data(modalities, outputs=10, samples=128)
     data.available[64:, 1] = False
-    trunks = {"image": {"kind": "digit_image"}, "sound": {"kind": "digit_sound"}}
+    encoders = {"image": {"kind": "digit_image"}, "sound": {"kind": "digit_sound"}}
     released = {"weights": "convex", "noise": "unit", "outer": "reconstructed", "kl_weight": 0.0}
     settings = released if variant == "released" else {}
-    config = SMILConfig(trunks=trunks, common_dim=None, pretrain_steps=1, **settings)  # type: ignore[arg-type]
+    config = SMILConfig(encoders=encoders, common_dim=None, pretrain_steps=1, **settings)  # type: ignore[arg-type]
     ours = SMIL(modalities, config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch = data.batch(np.arange(128))
     LENT.enter_context(optimization(ours, data))
@@ -310,19 +310,19 @@ def dicmor(available: tuple[int, ...]) -> tuple[Step, Step]:
 
 
 class PlainGMC(nn.Module):
-    """GMC on MHD: four modalities, with trunks of its own for each and for all of them jointly."""
+    """GMC on MHD: four modalities, each with an encoder of its own, and all jointly."""
 
     def __init__(self) -> None:
         super().__init__()
         widths = (6272, 2048, 512, 10)
-        self.trunks = nn.ModuleList(nn.ModuleList(self._trunks()) for _ in range(2))
+        self.encoders = nn.ModuleList(nn.ModuleList(self._encoders()) for _ in range(2))
         self.alone = nn.ModuleList(nn.Linear(width, 64) for width in widths)
         self.joint = nn.Linear(sum(widths), 64)
         self.head = nn.Sequential(
             nn.Linear(64, 512), nn.SiLU(), nn.Linear(512, 512), nn.SiLU(), nn.Linear(512, 64)
         )
 
-    def _trunks(self) -> list[nn.Module]:
+    def _encoders(self) -> list[nn.Module]:
         image = nn.Sequential(
             nn.Conv2d(1, 64, 4, 2, 1, bias=False),
             nn.SiLU(),
@@ -345,8 +345,8 @@ class PlainGMC(nn.Module):
     def forward(self, values: list[Tensor]) -> Tensor:
         """The loss."""
         alone, jointly = (
-            [trunk(x) for trunk, x in zip(trunks, values, strict=True)]  # type: ignore[call-overload]
-            for trunks in self.trunks
+            [encoder(x) for encoder, x in zip(encoders, values, strict=True)]  # type: ignore[call-overload]
+            for encoders in self.encoders
         )
         common = [self.joint(torch.cat(jointly, dim=1))]
         common += [layer(x) for layer, x in zip(self.alone, alone, strict=True)]
@@ -374,7 +374,7 @@ def gmc() -> tuple[Step, Step]:
         common_dim=64,
         head=(512, 512),
         temperature=0.1,
-        trunks={"image": {"channels": (64, 128)}},
+        encoders={"image": {"channels": (64, 128)}},
     )
     ours = GMC(modalities, config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch = data.batch(np.arange(64))

@@ -60,7 +60,7 @@ def accuracies(incomplete: str, seed: int, steps: int) -> dict[str, float]:
         latent_dim=64,
         head=(512, 512),
         temperature=0.1,
-        trunks={"image": {"channels": (64, 128)}},
+        encoders={"image": {"channels": (64, 128)}},
         incomplete=incomplete,
     )
     method = GMC(data.modalities, config)

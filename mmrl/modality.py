@@ -28,7 +28,7 @@ class Modality:
     Args:
         name: Key of the channel in an observation or a data set.
         shape: Shape of one value, without the batch axis.
-        kind: What the values are, one of `KINDS`; it decides the default trunk network:
+        kind: What the values are, one of `KINDS`; it decides the default modality encoder:
             `image` (channels first or last), `sound` (a spectrogram, channels first), `sequence`
             (steps, features), `vector` (flattened), `label` (one-hot or class probabilities).
         shared_scale: Whether all its numbers are of one unit, such as positions of joints, and keep

@@ -7,6 +7,8 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from mmrl.renamed import new_name
+
 T = TypeVar("T")
 
 
@@ -94,7 +96,11 @@ def _is_required(setting: Field[Any]) -> bool:
 
 
 def unknown_setting(where: str, unknown: list[str], known: list[str]) -> str:
-    """The message about settings that do not exist."""
-    names = ", ".join(f"{where}.{key}" if where else key for key in unknown)
+    """The message about settings that do not exist, or have another name now."""
+    prefix = f"{where}." if where else ""
+    for key in unknown:
+        if name := new_name(key, known):
+            return f"{prefix}{key} is called {prefix}{name} now"
+    names = ", ".join(f"{prefix}{key}" for key in unknown)
     place = f" in {where}" if where else ""
     return f"unknown setting {names}; known{place}: {', '.join(known) or 'none'}"

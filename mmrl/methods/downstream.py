@@ -21,7 +21,7 @@ class DownstreamConfig(SupervisedConfig):
 
     Args:
         encoder: Name of the method that encodes.
-        encoder_config: Its settings; `latent_dim`, `standardize` and `trunks` here mean nothing.
+        encoder_config: Its settings; `latent_dim`, `standardize` and `encoders` here mean nothing.
         hidden: Widths of the predictor.
         finetune: Whether the encoder learns as well, instead of staying as it is.
     """

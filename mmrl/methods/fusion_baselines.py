@@ -54,7 +54,7 @@ class Unimodal(Supervised):
         self.column = self.names.index(chosen)
         latent = self.latent_dim
         self.encoder = UnimodalEncoder(
-            self.modalities[self.column], latent, self.config.trunks.get(chosen)
+            self.modalities[self.column], latent, self.config.encoders.get(chosen)
         )
         self.head = nn.Linear(latent, self.outputs)
 
@@ -335,10 +335,10 @@ class _Join(nn.Module):
 
 
 def _encoders(method: Supervised) -> nn.ModuleDict:
-    trunks = method.config.trunks
+    encoders = method.config.encoders
     return nn.ModuleDict(
         {
-            m.name: UnimodalEncoder(m, method.latent_dim, trunks.get(m.name))
+            m.name: UnimodalEncoder(m, method.latent_dim, encoders.get(m.name))
             for m in method.modalities
         }
     )

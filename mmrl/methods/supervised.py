@@ -28,7 +28,7 @@ class SupervisedConfig(MethodConfig):
         task: `classification`, one class per sample (cross-entropy); `labels`, of which a sample
             has any number (binary cross-entropy of each, their mean); or `regression` (mean
             absolute error, as the papers on sentiment have it).
-        trunks: Options of the trunk network by modality name (see `mmrl.nn.trunks`).
+        encoders: Options of the modality encoder by modality name (see `mmrl.nn.encoders`).
         contrastive_weight: Weight of GMC's loss between the representation of all that is
             available of a sample and those of its single modalities; 0 leaves it out.
         contrastive_temperature: Of that loss.
@@ -36,7 +36,7 @@ class SupervisedConfig(MethodConfig):
 
     outputs: int = 10
     task: str = "classification"
-    trunks: dict[str, Any] = field(default_factory=dict)
+    encoders: dict[str, Any] = field(default_factory=dict)
     contrastive_weight: float = 0.0
     contrastive_temperature: float = 0.1
 
@@ -66,7 +66,7 @@ class Supervised(Method, ABC):
         config: Its settings; the defaults where None.
 
     Raises:
-        ValueError: `config.trunks` names a modality that is not there.
+        ValueError: `config.encoders` names a modality that is not there.
     """
 
     Config: ClassVar[type[MethodConfig]] = SupervisedConfig
@@ -76,8 +76,8 @@ class Supervised(Method, ABC):
 
     def __init__(self, modalities: Sequence[Modality], config: MethodConfig | None = None) -> None:
         super().__init__(modalities, config)
-        if unknown := sorted(set(self.config.trunks) - set(self.names)):
-            raise ValueError(f"trunks names {unknown}; the modalities are {list(self.names)}")
+        if unknown := sorted(set(self.config.encoders) - set(self.names)):
+            raise ValueError(f"encoders names {unknown}; the modalities are {list(self.names)}")
 
     @property
     def outputs(self) -> int:

@@ -1,1 +1,1 @@
-"""Networks: input scaling, trunks per kind of modality, fusion."""
+"""Networks: input scaling, encoders per kind of modality, fusion."""

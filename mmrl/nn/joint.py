@@ -1,4 +1,4 @@
-"""A joint encoder over all modalities, each with a trunk of its own."""
+"""A joint encoder over all modalities, each with an encoder of its own."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mmrl.modality import Modality
-from mmrl.nn.trunks import build_trunk
+from mmrl.nn.encoders import build_encoder
 
 
 class UnimodalEncoder(nn.Sequential):
-    """Trunk of one modality and a linear map to the common dimension."""
+    """Encoder of one modality and a linear map to the common dimension."""
 
     def __init__(self, modality: Modality, out: int, options: Mapping[str, Any] | None) -> None:
-        trunk = build_trunk(modality, options)
-        super().__init__(trunk, nn.Linear(trunk.features, out))
+        encoder = build_encoder(modality, options)
+        super().__init__(encoder, nn.Linear(encoder.features, out))
 
 
 class JointEncoder(nn.Module):
-    """Trunks side by side, concatenated, and a linear map to the common dimension.
+    """Encoders side by side, concatenated, and a linear map to the common dimension.
 
     Args:
         modalities: What it sees.
         out: The common dimension.
-        options: Trunk options by modality name, see `build_trunk`.
+        options: Encoder options by modality name, see `build_encoder`.
         sees_mask: Whether features of unavailable modalities are replaced by a learned vector, so
             that any subset can be encoded; without it, it wants complete observations.
     """
@@ -41,18 +41,20 @@ class JointEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.names = tuple(m.name for m in modalities)
-        trunks = {m.name: build_trunk(m, options.get(m.name)) for m in modalities}
-        self.trunks = nn.ModuleDict(trunks)
+        encoders = {m.name: build_encoder(m, options.get(m.name)) for m in modalities}
+        self.encoders = nn.ModuleDict(encoders)
         self.placeholders = (
-            nn.ParameterDict({n: nn.Parameter(torch.zeros(t.features)) for n, t in trunks.items()})
+            nn.ParameterDict(
+                {n: nn.Parameter(torch.zeros(t.features)) for n, t in encoders.items()}
+            )
             if sees_mask
             else None
         )
-        self.fuse = nn.Linear(sum(t.features for t in trunks.values()), out)
+        self.fuse = nn.Linear(sum(t.features for t in encoders.values()), out)
 
     def features(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-        """Trunk features by modality, in order."""
-        return [self.trunks[name](inputs[name]) for name in self.names]
+        """Encoder features by modality, in order."""
+        return [self.encoders[name](inputs[name]) for name in self.names]
 
     def join(
         self,

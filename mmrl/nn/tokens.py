@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmrl.modality import Modality
-from mmrl.nn.trunks import build_trunk
+from mmrl.nn.encoders import build_encoder
 
 STEPS = 4
 """Length of the sequence that stands for an image or a vector, where nothing says otherwise."""
@@ -22,7 +22,7 @@ def common_steps(
     Args:
         modalities: Those that are no sequences do not count.
         kernel: Of the convolution.
-        options: Of trunks by modality name: a sequence that has some is not convolved.
+        options: Of encoders by modality name: a sequence that has some is not convolved.
 
     Example:
         >>> common_steps([Modality("text", (50, 768), "sequence")], kernel=5)
@@ -38,26 +38,26 @@ def sequence_encoder(
     """A network from a modality's inputs to features (batch, width, steps).
 
     A sequence is convolved along its steps and pooled to the length. Anything else, and a sequence
-    for whose trunk there are options, goes through its trunk and a linear map.
+    for whose encoder there are options, goes through its encoder and a linear map.
 
     Args:
         modality: Whose inputs.
         width: Features per step.
         steps: Length of the result.
         kernel: Of the convolution.
-        options: Of the trunk, see `mmrl.nn.trunks.build_trunk`.
+        options: Of the encoder, see `mmrl.nn.encoders.build_encoder`.
 
     Raises:
         ValueError: A sequence is shorter than the kernel, or options that do not fit.
     """
     if modality.kind != "sequence" or options:
-        trunk = build_trunk(modality, options)
+        encoder = build_encoder(modality, options)
         shape = nn.Unflatten(1, (width, steps))
-        return nn.Sequential(trunk, nn.Linear(trunk.features, width * steps), shape)
+        return nn.Sequential(encoder, nn.Linear(encoder.features, width * steps), shape)
     if len(modality.shape) != 2 or modality.shape[0] < kernel:
         raise ValueError(
             f"modality {modality.name!r}: a kernel of {kernel} does not fit shape {modality.shape}"
-            f"; set a smaller one, options of a trunk (trunks.{modality.name}), or another kind"
+            f"; set a smaller one, an encoder's options (encoders.{modality.name}), or another kind"
         )
     return _Convolution(modality.shape[1], width, steps, kernel)
 

@@ -36,7 +36,7 @@ OPEN = (
     "env.reference",
     "fit.augment",
     "method.attention_dropout",
-    "method.trunks",
+    "method.encoders",
     "pretrain.augment",
 )
 """Groups that take more settings than the files list."""

@@ -14,7 +14,7 @@ from mmrl.methods.gmc.method import GMC, GMCConfig
 from mmrl.modality import Modality
 
 MODALITIES = (Modality("image", (1, 8, 8), "image"), Modality("sound", (6,), "vector"))
-CONFIG = GMCConfig(latent_dim=5, head=(16, 8), trunks={"image": {"channels": (4,)}})
+CONFIG = GMCConfig(latent_dim=5, head=(16, 8), encoders={"image": {"channels": (4,)}})
 
 
 def gmc() -> GMC:

@@ -16,7 +16,7 @@ FOLDERS = {"mmrl": "mmrl", "mmrl_envs": "envs/mmrl_envs", "mmrl_agents": "agents
 
 # A module may import from its own row and the rows above it. Each module is in exactly one row.
 LAYERS = (
-    ("mmrl.files", "mmrl.modality", "mmrl.settings"),
+    ("mmrl.files", "mmrl.modality", "mmrl.renamed", "mmrl.settings"),
     ("mmrl.losses", "mmrl.nn"),
     ("mmrl.methods", "mmrl.checkpoint"),
     ("mmrl.data", "mmrl.metrics", "mmrl.training", "mmrl.testing"),
@@ -161,7 +161,7 @@ def test_imports_are_declared(module: str) -> None:
     [
         ("mmrl.modality", "import mmrl.losses"),
         ("mmrl.losses", "from mmrl.methods import METHODS"),
-        ("mmrl.nn.trunks", "from mmrl import checkpoint"),
+        ("mmrl.nn.encoders", "from mmrl import checkpoint"),
         ("mmrl.methods.gmc.method", "def f():\n    from mmrl.training.fit import fit"),
         ("mmrl.checkpoint", "from mmrl.data.arrays import ArrayData"),
         ("mmrl.training.fit", "import mmrl_agents.build"),

@@ -27,8 +27,8 @@ class DiCMoRConfig(SupervisedConfig):
         attention_dropout: Of the fusion's attention.
         embedding_dropout: Of the fusion's inputs.
         output_dropout: Before the prediction.
-        trunks: As everywhere. A sequence that has no entry is convolved, as in the paper, whose
-            sequences are features of networks already; raw sensors want a trunk of their own.
+        encoders: As everywhere. A sequence that has no entry is convolved, as in the paper, whose
+            sequences are features of networks already; raw sensors want an encoder of their own.
         readout: What the fusion reads off its memories: the `last` step (the paper), or the `mean`,
             which few training samples of raw sensors need.
         flow: `glow`, or (released code) `coupling` layers alone.

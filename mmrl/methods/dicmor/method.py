@@ -55,10 +55,10 @@ class DiCMoR(Supervised):
         count, c = len(self.modalities), self.config
         if count < 2:
             raise ValueError("DiCMoR recovers one modality from another and wants two or more")
-        self.steps = c.steps or common_steps(self.modalities, c.kernel, c.trunks)
+        self.steps = c.steps or common_steps(self.modalities, c.kernel, c.encoders)
         self.encoders = nn.ModuleDict(
             {
-                m.name: sequence_encoder(m, c.width, self.steps, c.kernel, c.trunks.get(m.name))
+                m.name: sequence_encoder(m, c.width, self.steps, c.kernel, c.encoders.get(m.name))
                 for m in self.modalities
             }
         )

@@ -69,7 +69,7 @@ class GMCFused(Supervised):
     As in supervised GMC, base encoders map each modality to a common dimension, one shared head
     maps that to unit vectors, the vector of each modality is aligned with the joint one, and a
     residual layer predicts from either. Three things are added to the paper, whose joint encoder
-    has trunks of its own that learn from complete samples alone, and from which alone it predicts:
+    has modality encoders of its own that learn from complete samples alone, and predicts alone:
 
     - The joint encoder is the sum of the base encoders of what is available. A sample that lacks
       modalities is encoded like any other, and every sample trains all that it has.
@@ -90,7 +90,7 @@ class GMCFused(Supervised):
         super().__init__(modalities, config)
         c = self.config
         self.features = nn.ModuleDict(
-            {m.name: UnimodalEncoder(m, c.common_dim, c.trunks.get(m.name)) for m in modalities}
+            {m.name: UnimodalEncoder(m, c.common_dim, c.encoders.get(m.name)) for m in modalities}
         )
         self.join = nn.Linear(len(self.modalities) * c.common_dim, c.common_dim)
         self.head = nn.Linear(c.common_dim, c.latent_dim)

@@ -37,7 +37,7 @@ class GMCConfig(MethodConfig):
         radius: Length of the vector that `encode` returns for a complete observation; the loss
             sees unit vectors (the paper's policies too). Policies learn faster from coordinates of
             unit variance, which a radius of sqrt(latent_dim) gives.
-        trunks: Options of the trunk network by modality name (see `mmrl.nn.trunks`).
+        encoders: Options of the modality encoder by modality name (see `mmrl.nn.encoders`).
         standardize: See `MethodConfig`; the paper scales to ranges known beforehand instead.
         negatives: `all` (the paper), or the ablation `joints`.
         incomplete: How a sample with some but not all of its modalities is encoded: `average` of
@@ -56,7 +56,7 @@ class GMCConfig(MethodConfig):
     head: tuple[int, ...] = (128,)
     temperature: float = 0.3
     radius: float = 1.0
-    trunks: dict[str, Any] = field(default_factory=dict)
+    encoders: dict[str, Any] = field(default_factory=dict)
     negatives: str = "all"
     incomplete: str = "average"
     reconstruction_weight: float = 0.0
@@ -81,7 +81,7 @@ class GMCConfig(MethodConfig):
 class GMC(Method):
     """Aligns the representation of every single modality with that of the complete observation.
 
-    Base encoders map each modality, and a joint encoder with trunks of its own all of them, to a
+    Base encoders map each modality, and a joint encoder with encoders of its own all of them, to a
     common dimension; one shared head maps that to unit vectors. The loss is the NT-Xent between
     the joint vectors and each modality's, summed over modalities.
 
@@ -90,7 +90,7 @@ class GMC(Method):
         config: See `GMCConfig`.
 
     Raises:
-        ValueError: `config.trunks` names a modality that is not there, or `reconstruction_weight`
+        ValueError: `config.encoders` names a modality that is not there, or `reconstruction_weight`
             is set and no modality is of kind vector.
     """
 
@@ -101,15 +101,15 @@ class GMC(Method):
 
     def __init__(self, modalities: Sequence[Modality], config: GMCConfig | None = None) -> None:
         super().__init__(modalities, config)
-        trunks = self.config.trunks
-        if unknown := sorted(set(trunks) - set(self.names)):
-            raise ValueError(f"trunks names {unknown}; the modalities are {list(self.names)}")
+        encoders = self.config.encoders
+        if unknown := sorted(set(encoders) - set(self.names)):
+            raise ValueError(f"encoders names {unknown}; the modalities are {list(self.names)}")
         out = self.config.common_dim
         self.unimodal = nn.ModuleDict(
-            {m.name: UnimodalEncoder(m, out, trunks.get(m.name)) for m in self.modalities}
+            {m.name: UnimodalEncoder(m, out, encoders.get(m.name)) for m in self.modalities}
         )
         masked = self.config.incomplete == "masked_joint" and len(self.modalities) > 2
-        self.joint = JointEncoder(self.modalities, out, trunks, sees_mask=masked)
+        self.joint = JointEncoder(self.modalities, out, encoders, sees_mask=masked)
         widths = (out, *self.config.head, self.config.latent_dim)
         layers: list[nn.Module] = []
         for i in range(len(widths) - 1):

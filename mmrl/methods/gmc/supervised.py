@@ -39,7 +39,7 @@ class GMCSupervisedConfig(SupervisedConfig):
         contrastive_weight: Of the sum of contrastive terms, against the task's 1.
         contrastive_temperature: Of these terms.
         common_dim: Size of what every encoder hands to the shared head.
-        joint: The joint encoder: a Multimodal `transformer`, or `concat` of trunks.
+        joint: The joint encoder: a Multimodal `transformer`, or `concat` of encoders.
         width: Features per step in the transformer.
         heads: Of its attention.
         layers: Of its encoders.
@@ -94,12 +94,12 @@ class GMCSupervised(Supervised):
         super().__init__(modalities, config)
         c = self.config
         self.unimodal = nn.ModuleDict(
-            {m.name: UnimodalEncoder(m, c.common_dim, c.trunks.get(m.name)) for m in modalities}
+            {m.name: UnimodalEncoder(m, c.common_dim, c.encoders.get(m.name)) for m in modalities}
         )
         self.joint: nn.Module = (
             JointTransformer(self.modalities, c)
             if c.joint == "transformer"
-            else JointEncoder(self.modalities, c.common_dim, c.trunks)
+            else JointEncoder(self.modalities, c.common_dim, c.encoders)
         )
         self.head = nn.Linear(c.common_dim, c.latent_dim)
         self.decide = ResidualHead(c.latent_dim, c.outputs)
@@ -171,7 +171,7 @@ class JointTransformer(nn.Module):
                     config.width,
                     length,
                     kernel=1,
-                    options=None if m.kind == "sequence" else config.trunks.get(m.name),
+                    options=None if m.kind == "sequence" else config.encoders.get(m.name),
                 )
                 for m, length in zip(modalities, lengths, strict=True)
             }

@@ -82,9 +82,9 @@ class MLA(Supervised):
 
     def __init__(self, modalities: Sequence[Modality], config: MLAConfig | None = None) -> None:
         super().__init__(modalities, config)
-        width, trunks = self.latent_dim, self.config.trunks
+        width, encoders = self.latent_dim, self.config.encoders
         self.encoders = nn.ModuleDict(
-            {m.name: UnimodalEncoder(m, width, trunks.get(m.name)) for m in self.modalities}
+            {m.name: UnimodalEncoder(m, width, encoders.get(m.name)) for m in self.modalities}
         )
         self.head = nn.Linear(width, self.outputs)
         self.projection = GradientProjection(width, self.config.alpha)

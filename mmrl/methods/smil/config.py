@@ -25,7 +25,7 @@ class SMILConfig(SupervisedConfig):
     and `inner_weight` (`method=smil_algorithm1` is the letter).
 
     Args:
-        common_dim: Width to which trunk features are mapped; None takes them as they are (the
+        common_dim: Width to which encoder features are mapped; None takes them as they are (the
             paper's digits), which is too much for large images.
         clusters: Priors per modality (K).
         priors: `kmeans` or `pca` over the features of the samples that have the modality: the

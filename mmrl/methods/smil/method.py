@@ -168,7 +168,7 @@ class SMIL(SMILNetwork):
                 retain_graph=True,
                 allow_unused=True,
             )
-            # What the incomplete samples do not reach, such as a missing modality's trunk, stays.
+            # What the incomplete samples do not reach, such as a missing modality's encoder, stays.
             theta = {
                 name: p if g is None else p - self.config.inner_lr * g
                 for (name, p), g in zip(theta.items(), gradients, strict=True)
@@ -177,7 +177,7 @@ class SMIL(SMILNetwork):
 
     def _main_parameters(self) -> dict[str, nn.Parameter]:
         """theta: all that is not psi (reconstruction and perturbation)."""
-        main = ("trunks.", "first.", "last.")
+        main = ("encoders.", "first.", "last.")
         return {name: p for name, p in self.named_parameters() if name.startswith(main)}
 
     def _outer(
@@ -216,7 +216,7 @@ class SMIL(SMILNetwork):
             parts = [torch.zeros(0, self.widths[i], device=device)]
             for start in range(0, len(rows), CHUNK):
                 inputs, _ = self.prepare(data.batch(rows[start : start + CHUNK]).to(device))
-                parts.append(self.trunks[name](inputs[name]))
+                parts.append(self.encoders[name](inputs[name]))
             found = len(rows) and torch.cat(parts).float()
             try:
                 priors = find_priors(

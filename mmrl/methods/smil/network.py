@@ -19,8 +19,8 @@ from mmrl.methods.smil.config import SMILConfig
 from mmrl.methods.supervised import Supervised
 from mmrl.modality import Modality
 from mmrl.nn.dropout import dropout
+from mmrl.nn.encoders import build_encoder
 from mmrl.nn.rows import on_rows
-from mmrl.nn.trunks import build_trunk
 
 MIN_SIGMA = 1e-4
 TINY = 1e-12
@@ -83,7 +83,7 @@ class SMILNetwork(Supervised, ABC):
         if len(self.modalities) < 2:
             raise ValueError("SMIL reconstructs one modality from another and wants two or more")
         c = self.config
-        self.trunks, self.widths = _trunks(self)
+        self.encoders, self.widths = _encoders(self)
         joined = sum(self.widths)
         self.first = nn.Linear(joined, self.latent_dim)
         self.last = nn.Linear(self.latent_dim, self.outputs)
@@ -126,7 +126,7 @@ class SMILNetwork(Supervised, ABC):
     def features(self, inputs: Mapping[str, Tensor], available: Tensor) -> list[Tensor]:
         """Features of every modality, zeros where it is missing."""
         return [
-            on_rows(self.trunks[name], inputs[name], available[:, i], self.widths[i])
+            on_rows(self.encoders[name], inputs[name], available[:, i], self.widths[i])
             for i, name in enumerate(self.names)
         ]
 
@@ -291,18 +291,18 @@ class SMILNetwork(Supervised, ABC):
         return self.average(samples, torch.ones_like(samples[:, :, 0], dtype=torch.bool))
 
 
-def _trunks(method: SMILNetwork) -> tuple[nn.ModuleDict, list[int]]:
+def _encoders(method: SMILNetwork) -> tuple[nn.ModuleDict, list[int]]:
     common = method.config.common_dim
-    trunks, widths = {}, []
+    encoders, widths = {}, []
     for modality in method.modalities:
-        trunk = build_trunk(modality, method.config.trunks.get(modality.name))
-        features = trunk.features
+        encoder = build_encoder(modality, method.config.encoders.get(modality.name))
+        features = encoder.features
         if common is not None:
-            trunks[modality.name] = nn.Sequential(trunk, nn.Linear(features, common), nn.ReLU())
+            encoders[modality.name] = nn.Sequential(encoder, nn.Linear(features, common), nn.ReLU())
         else:
-            trunks[modality.name] = nn.Sequential(trunk)
+            encoders[modality.name] = nn.Sequential(encoder)
         widths.append(features if common is None else common)
-    return nn.ModuleDict(trunks), widths
+    return nn.ModuleDict(encoders), widths
 
 
 def _mean_over(x: Float[Tensor, "rows parts width"], mask: Tensor) -> Float[Tensor, "rows width"]:

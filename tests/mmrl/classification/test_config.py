@@ -57,7 +57,7 @@ from tests.mmrl.small_classification import config
             ["+method@comparison.methods.sum=sum", "encoder=outputs/latest"],
             r"encoder takes the place of a method, and comparison\.methods are several",
         ),
-        (["+method.trunks.smell={}"], r"method: trunks names \['smell'\]"),
+        (["+method.encoders.smell={}"], r"method: encoders names \['smell'\]"),
         (["+fit.augment.smell.noise=1"], r"fit: augment names \['smell'\]; the modalities are"),
         (["+pretrain.augment.sound.rotate=9"], r"pretrain: augment\.sound: rotate does not fit a"),
         (["+fit.augment.image.zoom=1"], r"fit\.augment\.image: zoom must lie in \[0, 1\), got 1"),

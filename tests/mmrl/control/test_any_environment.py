@@ -77,7 +77,7 @@ def run(folder: Path, *overrides: str) -> RunFolder:
 @pytest.mark.parametrize("agent", SMALL_AGENTS)
 def test_discrete_actions_go_the_whole_way(agent: str, tmp_path: Path) -> None:
     game = ["env=hyperhot", "+env.kwargs.episode_length=20", "agent.n_envs=4"]
-    game += ["+method.trunks={sound: {hidden: [8]}}", "evaluate.video=true"]
+    game += ["+method.encoders={sound: {hidden: [8]}}", "evaluate.video=true"]
     made = run(tmp_path / "run", *game, f"agent={agent}", *SMALL_AGENTS[agent])
     assert list(made.stages) == ["collect", "pretrain", "train", "evaluate"]
     assert list(made.path.glob("sensors.*"))

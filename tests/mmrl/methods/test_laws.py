@@ -20,10 +20,10 @@ MODALITIES = [
     Modality("sound", (2, 3), "vector"),
     Modality("pen", (4, 2), "sequence"),
 ]
-TRUNKS = {"image": {"channels": [4]}, "sound": {"hidden": [8]}, "pen": {"hidden": 4}}
-FUSION = {"latent_dim": 6, "outputs": 3, "trunks": TRUNKS}
+ENCODERS = {"image": {"channels": [4]}, "sound": {"hidden": [8]}, "pen": {"hidden": 4}}
+FUSION = {"latent_dim": 6, "outputs": 3, "encoders": ENCODERS}
 CASES = {
-    "gmc": {"latent_dim": 6, "common_dim": 8, "head": (8,), "trunks": TRUNKS},
+    "gmc": {"latent_dim": 6, "common_dim": 8, "head": (8,), "encoders": ENCODERS},
     "gmc_supervised": {
         **FUSION,
         "task": "classification",
@@ -36,7 +36,7 @@ CASES = {
         "outputs": 3,
         "hidden": (8,),
         "encoder": "sum",
-        "encoder_config": {"latent_dim": 6, "trunks": TRUNKS},
+        "encoder_config": {"latent_dim": 6, "encoders": ENCODERS},
     },
     "unimodal": {**FUSION, "modality": "sound"},
     "late_fusion": FUSION,
@@ -48,7 +48,7 @@ CASES = {
     "smil": {**FUSION, "common_dim": 8, "clusters": 3, "pretrain_steps": 2},
     "dicmor": {
         **FUSION,
-        "trunks": {name: options for name, options in TRUNKS.items() if name != "pen"},
+        "encoders": {name: options for name, options in ENCODERS.items() if name != "pen"},
         "width": 4,
         "kernel": 2,
         "heads": 2,
@@ -92,7 +92,7 @@ def test_methods_of_labels_obey_all_laws(name: str) -> None:
     if name == "downstream":
         settings["encoder_config"] = {"latent_dim": 6}
     else:
-        settings["trunks"] = {"sound": TRUNKS["sound"]}
+        settings["encoders"] = {"sound": ENCODERS["sound"]}
 
     def build() -> Method:
         config: MethodConfig = METHODS[name].Config(**settings)  # type: ignore[arg-type]

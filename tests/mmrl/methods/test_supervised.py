@@ -14,8 +14,8 @@ A, B = Modality("a", (2,), "vector"), Modality("b", (3,), "vector")
 
 def method(**settings: object) -> ConcatFusion:
     torch.manual_seed(0)
-    trunks = {"a": {"hidden": [4]}, "b": {"hidden": [4]}}
-    config = SupervisedConfig(latent_dim=5, trunks=trunks, **settings)  # type: ignore[arg-type]
+    encoders = {"a": {"hidden": [4]}, "b": {"hidden": [4]}}
+    config = SupervisedConfig(latent_dim=5, encoders=encoders, **settings)  # type: ignore[arg-type]
     return ConcatFusion([A, B], config)
 
 
@@ -131,9 +131,11 @@ def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> 
         SupervisedConfig(**settings)  # type: ignore[arg-type]
 
 
-def test_trunks_of_unknown_modalities_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"trunks names \['c'\]; the modalities are \['a', 'b'\]"):
-        ConcatFusion([A, B], SupervisedConfig(trunks={"c": {}}))
+def test_encoders_of_unknown_modalities_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"encoders names \['c'\]; the modalities are \['a', 'b'\]"
+    ):
+        ConcatFusion([A, B], SupervisedConfig(encoders={"c": {}}))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def test_a_sequence_is_convolved_and_pooled() -> None:
     torch.testing.assert_close(pooled(x), expected.mean(dim=2, keepdim=True))
 
 
-def test_a_sequence_goes_through_a_trunk_that_has_options() -> None:
+def test_a_sequence_goes_through_an_encoder_that_has_options() -> None:
     encoder = sequence_encoder(GAIT, 4, 7, kernel=10, options={"hidden": 5})
     x = torch.randn(2, 9, 3)
     changed = x.clone()
@@ -31,14 +31,14 @@ def test_a_sequence_goes_through_a_trunk_that_has_options() -> None:
     assert bool((encoder(x) != encoder(changed)).all())
 
 
-def test_what_is_no_sequence_goes_through_its_trunk() -> None:
+def test_what_is_no_sequence_goes_through_its_encoder() -> None:
     camera = Modality("camera", (1, 8, 8), "image")
     encoder = sequence_encoder(camera, 4, 6, kernel=3, options={"channels": (4,)})
     assert encoder(torch.rand(2, 1, 8, 8)).shape == (2, 4, 6)
 
 
 def test_options_and_lengths_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"gait: the sequence trunk has no option \['width'\]"):
+    with pytest.raises(ValueError, match=r"gait: the sequence encoder has no option \['width'\]"):
         sequence_encoder(GAIT, 4, 7, kernel=3, options={"width": 5})
     with pytest.raises(ValueError, match="a kernel of 10 does not fit"):
         sequence_encoder(GAIT, 4, 7, kernel=10, options=None)

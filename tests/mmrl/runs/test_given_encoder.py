@@ -26,7 +26,7 @@ from mmrl_envs.digit_dial import DigitDialVectorEnv
 
 IMAGE, SOUND = Modality("image", (1, 8, 8), "image"), Modality("sound", (3,), "vector")
 SMALL = GMCConfig(
-    latent_dim=4, common_dim=6, head=(5,), trunks={"image": {"channels": [3]}}, standardize=False
+    latent_dim=4, common_dim=6, head=(5,), encoders={"image": {"channels": [3]}}, standardize=False
 )
 
 

@@ -25,7 +25,7 @@ MHD_CONFIG = GMCConfig(
     latent_dim=64,
     head=(512, 512),
     temperature=0.1,
-    trunks={"image": {"channels": (64, 128)}},
+    encoders={"image": {"channels": (64, 128)}},
 )
 SMALL = (
     Modality("image", (1, 8, 8), "image"),
@@ -242,7 +242,7 @@ def test_incomplete_training_data_are_refused() -> None:
         ({"radius": 0.0}, "radius must be positive"),
         ({"negatives": "some"}, "negatives is 'some'; known"),
         ({"incomplete": "guess"}, "incomplete is 'guess'; known"),
-        ({"trunks": {"smell": {}}}, r"trunks names \['smell'\]; the modalities are \['image'"),
+        ({"encoders": {"smell": {}}}, r"encoders names \['smell'\]; the modalities are \['image'"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> None:

@@ -18,7 +18,7 @@ def mla(**settings: object) -> MLA:
     options = {
         "latent_dim": 6,
         "outputs": 3,
-        "trunks": {"a": {"hidden": [4]}, "b": {"hidden": [4]}},
+        "encoders": {"a": {"hidden": [4]}, "b": {"hidden": [4]}},
     }
     return MLA([A, B], MLAConfig(**{**options, **settings}))  # type: ignore[arg-type]
 

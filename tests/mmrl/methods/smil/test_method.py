@@ -25,7 +25,7 @@ ALGORITHM1: dict[str, object] = {"outer": "complete", "inner_weight": 0.0}
 def tiny(**settings: object) -> SMIL:
     """A differentiable net in double precision, past its pretraining, with given priors."""
     torch.manual_seed(0)
-    options = {"latent_dim": 4, "outputs": 3, "trunks": TINY, "common_dim": None, "clusters": 2}
+    options = {"latent_dim": 4, "outputs": 3, "encoders": TINY, "common_dim": None, "clusters": 2}
     config = SMILConfig(**{**options, "dropout": 0.0, **settings})  # type: ignore[arg-type]
     model = SMIL([A, B], config).double()
     model.updates.fill_(10_000)
@@ -56,7 +56,7 @@ def naive_means(model: SMIL, inputs: Mapping[str, Tensor], available: Tensor) ->
 
     rows = []
     for n in range(len(available)):
-        h = [model.trunks[m](inputs[m][n : n + 1])[0].detach().numpy() for m in ("a", "b")]
+        h = [model.encoders[m](inputs[m][n : n + 1])[0].detach().numpy() for m in ("a", "b")]
         there = available[n].tolist()
         features = []
         for k in (0, 1):
@@ -87,7 +87,9 @@ def test_convex_weights_stay_in_the_hull_of_the_priors() -> None:
     inputs, available, _ = samples(missing_b=7)
     (result,) = model.forward(inputs, available)
     priors = model.get_buffer("priors_1").numpy()
-    weights = F.softplus(model.reconstruct["0_1"](model.trunks["a"](inputs["a"]))).detach().numpy()
+    weights = (
+        F.softplus(model.reconstruct["0_1"](model.encoders["a"](inputs["a"]))).detach().numpy()
+    )
     weights /= weights.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(result.joined[:, 3:].detach().numpy(), weights @ priors, rtol=1e-10)
 
@@ -105,7 +107,7 @@ def test_divergence_is_the_one_of_gaussians() -> None:
     model = tiny()
     inputs, available, _ = samples(missing_b=7)
     (result,) = model.forward(inputs, available)
-    h = model.trunks["a"](inputs["a"])
+    h = model.encoders["a"](inputs["a"])
     sigma = F.softplus(model.reconstruct["0_1"](h)) + 1e-4
     one = torch.ones_like(sigma)
     kl = _kl(one, sigma, one).sum(1)
@@ -125,7 +127,7 @@ def test_multiplying_and_unit_noise_are_what_they_say() -> None:
     model = tiny(operation="multiply", noise="unit", test_samples=0).eval()
     inputs, available, _ = samples(missing_b=0)
     (result,) = model.forward(inputs, available)
-    h = [model.trunks[name](inputs[name]) for name in ("a", "b")]
+    h = [model.encoders[name](inputs[name]) for name in ("a", "b")]
     mu = (model.perturb_joined[0](h[0]) + model.perturb_joined[1](h[1])) / 2
     torch.testing.assert_close(result.joined, torch.cat(h, dim=1) * F.softplus(mu))
 
@@ -260,7 +262,7 @@ def test_batches_of_one_kind_only_are_fine(missing_b: int) -> None:
 def test_pretraining_ends_with_priors_of_the_features_at_hand() -> None:
     data = made_data([A, B], samples=40, missing=0.4)
     torch.manual_seed(0)
-    model = SMIL([A, B], SMILConfig(trunks=TINY, outputs=3, clusters=4, pretrain_steps=3))
+    model = SMIL([A, B], SMILConfig(encoders=TINY, outputs=3, clusters=4, pretrain_steps=3))
     with optimization(model, data):
         for step in range(3):
             assert not model.pretrained
@@ -269,7 +271,7 @@ def test_pretraining_ends_with_priors_of_the_features_at_hand() -> None:
             assert set(terms) == {"loss", "task", "task_a", "task_b"}, step
         model.eval()
         inputs, _ = model.prepare(data.batch(np.flatnonzero(data.available[:, 1])))
-        features = model.trunks["b"](inputs["b"])
+        features = model.encoders["b"](inputs["b"])
         expected = find_priors(features, 4, "kmeans")
         torch.testing.assert_close(model.get_buffer("priors_1"), expected)
         model.train()
@@ -279,7 +281,7 @@ def test_pretraining_ends_with_priors_of_the_features_at_hand() -> None:
 def test_batches_with_few_complete_samples_get_more_of_them() -> None:
     data = made_data([A, B], samples=20)
     data.available[2:, 1] = False
-    model = SMIL([A, B], SMILConfig(trunks=TINY, outputs=3))
+    model = SMIL([A, B], SMILConfig(encoders=TINY, outputs=3))
     with optimization(model, data):
         batch = model._with_complete_samples(data.batch(np.arange(12)))
         enough = model._with_complete_samples(data.batch(np.arange(4)))
@@ -298,7 +300,7 @@ def test_drawn_samples_are_varied_like_the_batch() -> None:
     model = SMIL(modalities, SMILConfig(outputs=3, clusters=2, pretrain_steps=1))
     model.updates.fill_(10)
     seen: list[Tensor] = []
-    model.trunks["image"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.encoders["image"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     config = FitConfig(
         steps=2, batch_size=8, save_every=1e9, augment={"image": Augmentation(shift=0.1)}
     )
@@ -310,7 +312,7 @@ def test_drawn_samples_are_varied_like_the_batch() -> None:
 def test_too_few_samples_for_the_priors_are_named() -> None:
     data = made_data([A, B], samples=12)
     data.available[3:, 1] = False
-    model = SMIL([A, B], SMILConfig(trunks=TINY, outputs=3, clusters=4, pretrain_steps=1))
+    model = SMIL([A, B], SMILConfig(encoders=TINY, outputs=3, clusters=4, pretrain_steps=1))
     with (
         optimization(model, data),
         pytest.raises(
@@ -346,8 +348,8 @@ def test_several_views_in_one_pass_are_those_views_one_by_one(test_samples: int)
 
 def test_main_network_has_the_papers_size() -> None:
     image, sound = Modality("image", (1, 28, 28), "image"), Modality("sound", (1, 20, 20), "sound")
-    trunks = {"image": {"kind": "digit_image"}, "sound": {"kind": "digit_sound"}}
-    model = SMIL([image, sound], SMILConfig(trunks=trunks, common_dim=None))
+    encoders = {"image": {"kind": "digit_image"}, "sound": {"kind": "digit_sound"}}
+    model = SMIL([image, sound], SMILConfig(encoders=encoders, common_dim=None))
     # 105,560 in the released code, of which 62,324 are the heads of its unimodal stages.
     assert sum(p.numel() for p in model._main_parameters().values()) == 105_560 - 62_324
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from mmrl.modality import Modality
-from mmrl.nn.trunks import build_trunk
+from mmrl.nn.encoders import build_encoder
 
 
 def count(module: nn.Module) -> int:
@@ -26,18 +26,18 @@ def count(module: nn.Module) -> int:
         ("label", (10,), 10),
     ],
 )
-def test_every_kind_has_a_trunk_of_known_width(
+def test_every_kind_has_an_encoder_of_known_width(
     kind: str, shape: tuple[int, ...], features: int
 ) -> None:
-    trunk = build_trunk(Modality("x", shape, kind))
-    assert trunk.features == features
-    assert trunk(torch.rand(3, *shape)).shape == (3, features)
+    encoder = build_encoder(Modality("x", shape, kind))
+    assert encoder.features == features
+    assert encoder(torch.rand(3, *shape)).shape == (3, features)
 
 
 def test_channels_may_be_the_last_axis() -> None:
     torch.manual_seed(0)
-    first = build_trunk(Modality("x", (3, 16, 16), "image"))
-    last = build_trunk(Modality("x", (16, 16, 3), "image"))
+    first = build_encoder(Modality("x", (3, 16, 16), "image"))
+    last = build_encoder(Modality("x", (16, 16, 3), "image"))
     last.load_state_dict(first.state_dict())
     image = torch.rand(2, 3, 16, 16)
     torch.testing.assert_close(last(image.movedim(1, -1)), first(image))
@@ -45,25 +45,27 @@ def test_channels_may_be_the_last_axis() -> None:
 
 def test_a_single_short_sound_can_be_learned_from() -> None:
     """Its last layers have one value per channel, of which there is no variance."""
-    trunk = build_trunk(Modality("click", (1, 4, 8), "sound"))
-    assert bool(torch.isfinite(trunk(torch.randn(1, 1, 4, 8))).all())
-    trunk(torch.randn(1, 1, 4, 8)).sum().backward()
-    assert all(p.grad is not None for p in trunk.parameters())
+    encoder = build_encoder(Modality("click", (1, 4, 8), "sound"))
+    assert bool(torch.isfinite(encoder(torch.randn(1, 1, 4, 8))).all())
+    encoder(torch.randn(1, 1, 4, 8)).sum().backward()
+    assert all(p.grad is not None for p in encoder.parameters())
 
 
 def test_options_override_the_default_and_the_kind() -> None:
     modality = Modality("spectrum", (1, 32, 128), "sound")
-    assert build_trunk(modality, {"kind": "image", "channels": (8,)}).features == 8 * 16 * 64
-    assert count(build_trunk(modality, {"kind": "vector", "hidden": (4,)})) == 4096 * 4 + 4
+    assert build_encoder(modality, {"kind": "image", "channels": (8,)}).features == 8 * 16 * 64
+    assert count(build_encoder(modality, {"kind": "vector", "hidden": (4,)})) == 4096 * 4 + 4
 
 
 def test_bad_options_are_refused() -> None:
     modality = Modality("camera", (8, 8), "image")
-    with pytest.raises(ValueError, match="camera: unknown trunk 'smell'; known"):
-        build_trunk(modality, {"kind": "smell"})
-    with pytest.raises(ValueError, match=r"image trunk has no option \['depth'\]; known: \['chan"):
-        build_trunk(modality, {"depth": 3})
+    with pytest.raises(ValueError, match="camera: unknown encoder 'smell'; known"):
+        build_encoder(modality, {"kind": "smell"})
+    with pytest.raises(
+        ValueError, match=r"image encoder has no option \['depth'\]; known: \['chan"
+    ):
+        build_encoder(modality, {"depth": 3})
     with pytest.raises(ValueError, match="'camera': 4 halvings do not fit"):
-        build_trunk(modality, {"channels": (8, 8, 8, 8)})
+        build_encoder(modality, {"channels": (8, 8, 8, 8)})
     with pytest.raises(ValueError, match=r"a sequence is \(steps, features\)"):
-        build_trunk(Modality("x", (3,), "sequence"))
+        build_encoder(Modality("x", (3,), "sequence"))

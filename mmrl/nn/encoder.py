@@ -1,4 +1,4 @@
-"""The type of all trunk networks."""
+"""The type of all modality encoders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class Trunk(nn.Module, ABC):
+class ModalityEncoder(nn.Module, ABC):
     """A network with a known number of output features.
 
     Attributes:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from mmrl.nn.dropout import Dropout
+from mmrl.nn.encoder import ModalityEncoder
 from mmrl.nn.patches import PatchConv2d
-from mmrl.nn.trunk import Trunk
 
 
-class DigitImageTrunk(Trunk):
+class DigitImageEncoder(ModalityEncoder):
     """LeNet as SMIL has it: two 5x5 convolutions, 5 and 10 channels, maxima over 2x2, ReLU.
 
     Args:
@@ -19,7 +19,7 @@ class DigitImageTrunk(Trunk):
         dropout: Rate after the second convolution.
 
     Example:
-        >>> DigitImageTrunk((1, 28, 28)).features
+        >>> DigitImageEncoder((1, 28, 28)).features
         160
     """
 
@@ -46,7 +46,7 @@ class DigitImageTrunk(Trunk):
         return features
 
 
-class DigitSoundTrunk(Trunk):
+class DigitSoundEncoder(ModalityEncoder):
     """SMIL's network for 20 cepstral coefficients over 20 frames: three 2x2 convolutions.
 
     Args:
@@ -54,7 +54,7 @@ class DigitSoundTrunk(Trunk):
         dropout: Rate after the pooling.
 
     Example:
-        >>> DigitSoundTrunk((1, 20, 20)).features
+        >>> DigitSoundEncoder((1, 20, 20)).features
         320
     """
 

@@ -1,4 +1,4 @@
-"""Trunk networks: from the input of one modality to a flat feature vector."""
+"""Modality encoders: from the input of one modality to a flat feature vector."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmrl.modality import Modality, has_channels_last
-from mmrl.nn.digit_trunks import DigitImageTrunk, DigitSoundTrunk
+from mmrl.nn.digit_encoders import DigitImageEncoder, DigitSoundEncoder
+from mmrl.nn.encoder import ModalityEncoder
 from mmrl.nn.patches import PatchConv2d, RowConv2d
-from mmrl.nn.trunk import Trunk
 
 MAX_FEATURE_SIDE = 16
 SMALL_VECTOR = 64
 FEW_CHANNELS = 4
 
 
-class ImageTrunk(Trunk):
+class ImageEncoder(ModalityEncoder):
     """Strided convolutions with swish, flattened.
 
     Each layer is Conv(4, stride 2, padding 1) without bias and halves the sides; the default takes
@@ -33,7 +33,7 @@ class ImageTrunk(Trunk):
         channels: Output channels per layer; None for the default.
 
     Example:
-        >>> ImageTrunk((2, 60, 60)).features
+        >>> ImageEncoder((2, 60, 60)).features
         14400
     """
 
@@ -76,7 +76,7 @@ def _image_channels(side: int) -> tuple[int, ...]:
     return tuple(channels)
 
 
-class SoundTrunk(Trunk):
+class SoundEncoder(ModalityEncoder):
     """Convolutions over a spectrogram: GMC's sound network on MHD.
 
     Conv(1 x width) spans all of the last axis, two Conv(4 x 1, stride 2 x 1) halve the other; all
@@ -87,7 +87,7 @@ class SoundTrunk(Trunk):
         channels: Output channels of the three layers.
 
     Example:
-        >>> SoundTrunk((1, 32, 128)).features
+        >>> SoundEncoder((1, 32, 128)).features
         2048
     """
 
@@ -133,7 +133,7 @@ class _BatchNorm2d(nn.BatchNorm2d):
         )
 
 
-class VectorTrunk(Trunk):
+class VectorEncoder(ModalityEncoder):
     """A multilayer perceptron with swish after every layer, on flattened values.
 
     Args:
@@ -142,7 +142,7 @@ class VectorTrunk(Trunk):
             pendulum's sound), 512-512 for longer ones (MHD's trajectories).
 
     Example:
-        >>> VectorTrunk((2, 3, 2)).features
+        >>> VectorEncoder((2, 3, 2)).features
         50
     """
 
@@ -164,7 +164,7 @@ class VectorTrunk(Trunk):
         return features
 
 
-class SequenceTrunk(Trunk):
+class SequenceEncoder(ModalityEncoder):
     """A gated recurrent network whose states at all steps are flattened (GMC on MOSI/MOSEI).
 
     Args:
@@ -172,7 +172,7 @@ class SequenceTrunk(Trunk):
         hidden: Width of the state.
 
     Example:
-        >>> SequenceTrunk((50, 300)).features
+        >>> SequenceEncoder((50, 300)).features
         1500
     """
 
@@ -189,7 +189,7 @@ class SequenceTrunk(Trunk):
         return torch.flatten(states, 1)
 
 
-class LabelTrunk(Trunk):
+class LabelEncoder(ModalityEncoder):
     """The label itself: what follows is a linear map of it (GMC on MHD).
 
     Args:
@@ -205,19 +205,19 @@ class LabelTrunk(Trunk):
         return torch.flatten(x, 1)
 
 
-TRUNKS: dict[str, Callable[..., Trunk]] = {
-    "image": ImageTrunk,
-    "sound": SoundTrunk,
-    "sequence": SequenceTrunk,
-    "vector": VectorTrunk,
-    "label": LabelTrunk,
-    "digit_image": DigitImageTrunk,
-    "digit_sound": DigitSoundTrunk,
+ENCODERS: dict[str, Callable[..., ModalityEncoder]] = {
+    "image": ImageEncoder,
+    "sound": SoundEncoder,
+    "sequence": SequenceEncoder,
+    "vector": VectorEncoder,
+    "label": LabelEncoder,
+    "digit_image": DigitImageEncoder,
+    "digit_sound": DigitSoundEncoder,
 }
 
 
-def build_trunk(modality: Modality, options: Mapping[str, Any] | None = None) -> Trunk:
-    """The trunk for a modality.
+def build_encoder(modality: Modality, options: Mapping[str, Any] | None = None) -> ModalityEncoder:
+    """The encoder for a modality.
 
     Args:
         modality: Its kind chooses the network, its shape the input.
@@ -228,14 +228,14 @@ def build_trunk(modality: Modality, options: Mapping[str, Any] | None = None) ->
     """
     settings = dict(options or {})
     kind = settings.pop("kind", modality.kind)
-    if kind not in TRUNKS:
-        raise ValueError(f"{modality.name}: unknown trunk {kind!r}; known: {sorted(TRUNKS)}")
-    known = set(inspect.signature(TRUNKS[kind]).parameters) - {"shape"}
+    if kind not in ENCODERS:
+        raise ValueError(f"{modality.name}: unknown encoder {kind!r}; known: {sorted(ENCODERS)}")
+    known = set(inspect.signature(ENCODERS[kind]).parameters) - {"shape"}
     if unknown := sorted(set(settings) - known):
         raise ValueError(
-            f"{modality.name}: the {kind} trunk has no option {unknown}; known: {sorted(known)}"
+            f"{modality.name}: the {kind} encoder has no option {unknown}; known: {sorted(known)}"
         )
     try:
-        return TRUNKS[kind](modality.shape, **settings)
+        return ENCODERS[kind](modality.shape, **settings)
     except ValueError as error:
         raise ValueError(f"modality {modality.name!r}: {error}") from error

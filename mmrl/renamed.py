@@ -1,0 +1,34 @@
+"""Settings that had other names before: who gives an old one is told the new one.
+
+The same table stands in CHANGELOG.md. A name's last part is what is looked up, because groups of
+settings stand in several places (`agent` also in `collect.agent`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+RENAMED = {
+    "method.trunks": "method.encoders",
+}
+"""Keys of settings, old and new."""
+
+_LAST = {old.rpartition(".")[2]: new.rpartition(".")[2] for old, new in RENAMED.items()}
+
+
+def new_name(key: str, known: Collection[str]) -> str | None:
+    """What an unknown setting is called now.
+
+    Args:
+        key: Its name within its group.
+        known: Names of the settings of that group.
+
+    Returns:
+        The new name, or None where the setting has never existed there.
+
+    Example:
+        >>> new_name("trunks", ["latent_dim", "encoders"])
+        'encoders'
+    """
+    name = _LAST.get(key)
+    return name if name in known else None

@@ -12,10 +12,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 SOURCES := pyproject.toml setup.py constraints.txt
 # The release of torch that everything is tested with; `make constraints` picks the rest to fit.
 TORCH ?= 2.13.0
-EXTRAS := contrib,data,dev,human,joblib,mujoco,robotics,slurm,test,text
+EXTRAS := contrib,data,dev,docs,human,joblib,mujoco,robotics,slurm,test,text
 
 .DEFAULT_GOAL := help
-.PHONY: help train test check format lint types wheel constraints clean
+.PHONY: help train test check format lint types docs wheel constraints clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ format: $(VENV)/.installed-dev ## Format, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.installed-dev ## Build the documentation site into site/; warnings are errors
+	$(BIN)/python -m mkdocs build --strict
+
 wheel: $(VENV)/.installed-dev ## Build the distributions into dist/
 	$(BIN)/python -m build
 
@@ -76,4 +79,4 @@ constraints: ## Write constraints.txt anew: the newest releases that fit pyproje
 	rm -rf build/constraints
 
 clean: ## Remove what builds and tools leave behind (not runs)
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "your-robot.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w+) ?(\S*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```(\w+) ?(\S*)\n(?!--8<--)(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 TINY = {
     "mmrl.train": """collect.samples=40 collect.test_samples=10 collect.policy_frames=64
         collect.n_envs=2 fit.steps=2 fit.batch_size=8 agent.frames=64 agent.n_envs=2

@@ -26,6 +26,7 @@ from mmrl.runs.device import resolve_device
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.given_encoder import given_encoder
 from mmrl.runs.progress import Advance, Curve, progress_bar
+from mmrl.runs.run import Run, at_work
 from mmrl.runs.seeding import CLASSIFIER, FITTING, stream
 from mmrl.settings import ConfigError
 from mmrl.training.config import FitConfig
@@ -36,18 +37,20 @@ LOSSES, VALIDATION = "fitting.csv", "validation.csv"
 STATE = "fit.pt"
 
 
-def classify(config: ClassificationConfig, data: DataSet, run: RunFolder, console: Console) -> None:
+def classify(
+    config: ClassificationConfig, data: DataSet, folder: RunFolder, console: Console
+) -> None:
     """All stages that are not finished yet."""
-    with SummaryWriter(str(run.path / "tb")) as writer:
-        masks = data_stage(config, data, run, console)
+    with at_work(config, folder, console) as run:
+        masks = data_stage(run, data)
         try:
             masked = masks[0.0].apply(data)
         except DataError as error:
             raise ConfigError(f"data: {error}") from error
         if not config.is_supervised:
-            pretrain_stage(config, masked, run, console, writer)
-        fit_stage(config, masked, run, console, writer)
-        score_stage(config, data, masks, run, console, writer)
+            pretrain_stage(run, masked)
+        fit_stage(run, masked)
+        score_stage(run, data, masks)
 
 
 def assist_classification(config: ClassificationConfig, run: RunFolder | None) -> None:
@@ -69,20 +72,19 @@ def assist_classification(config: ClassificationConfig, run: RunFolder | None) -
     fit_method(config, masked, encoder, state, lambda _, __: None, lambda _, __: None)
 
 
-def data_stage(
-    config: ClassificationConfig, data: DataSet, run: RunFolder, console: Console
-) -> Masks:
+def data_stage(run: Run[ClassificationConfig], data: DataSet) -> Masks:
     """Which modalities are missing in which samples; the same for every method."""
-    if run.finished("data"):
+    config = run.config
+    if run.folder.finished("data"):
         try:
-            names = run.metrics()["masks"]
+            names = run.folder.metrics()["masks"]
             return {float(rate): Drawn.load(run.path / name) for rate, name in names.items()}
         except DataError as error:
             raise ConfigError(str(error)) from error
     masks = draw_masks(config, data)
     names = {rate: f"missing/test-{rate:g}" for rate in masks}
     files = tuple(name + suffix for name in names.values() for suffix in (".npz", ".yaml"))
-    with run.stage("data", files):
+    with run.folder.stage("data", files):
         for rate, drawn in masks.items():
             drawn.save(run.path / names[rate])
         realised = masks[0.0].realised
@@ -95,13 +97,15 @@ def data_stage(
                 "test": {f"{rate:g}": drawn.realised["test"] for rate, drawn in masks.items()},
             },
         }
-        run.add_metrics(data=facts, masks={f"{rate:g}": name for rate, name in names.items()})
+        run.folder.add_metrics(
+            data=facts, masks={f"{rate:g}": name for rate, name in names.items()}
+        )
     if unreached := _unreached(masks):
-        console.print(f"note: one modality of each sample stays, so {unreached}")
+        run.console.print(f"note: one modality of each sample stays, so {unreached}")
     sizes = " / ".join(str(len(mask)) for mask in masks[0.0].masks.values())
     shares = realised["train"]["per_modality"]
     gone = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share)
-    console.print(
+    run.console.print(
         f"{data.name}: {sizes} samples (train / valid / test); "
         f"missing in training: {gone or 'nothing'}"
     )
@@ -120,57 +124,47 @@ def _unreached(masks: Masks) -> str:
     return ", ".join(notes)
 
 
-def pretrain_stage(
-    config: ClassificationConfig,
-    data: DataSet,
-    run: RunFolder,
-    console: Console,
-    writer: SummaryWriter,
-) -> None:
+def pretrain_stage(run: Run[ClassificationConfig], data: DataSet) -> None:
     """A representation without labels, from the complete samples, or that of another run."""
-    if run.finished("pretrain"):
+    config = run.config
+    if run.folder.finished("pretrain"):
         return
     if config.encoder is not None:
-        take_encoder(config.encoder, run, console)
+        take_encoder(config.encoder, run)
         return
     files = tuple(f"{PRETRAINED}.{suffix}" for suffix in ("safetensors", "yaml"))
     total = config.pretrain.total_steps(len(complete_samples(data.train)))
-    with run.stage("pretrain", files) as scratch:
-        with progress_bar(console, "pretrain", total, "steps") as advance:
-            on_step = _report("pretrain", writer, advance)
+    with run.folder.stage("pretrain", files) as scratch:
+        with progress_bar(run.console, "pretrain", total, "steps") as advance:
+            on_step = _report("pretrain", run.writer, advance)
             method, result = pretrain_encoder(config, data, scratch / STATE, on_step)
         checkpoint.save(method, run.path, PRETRAINED)
-        run.add_metrics(pretrain={"steps": result.steps, **result.losses})
+        run.folder.add_metrics(pretrain={"steps": result.steps, **result.losses})
 
 
-def take_encoder(path: str, run: RunFolder, console: Console) -> None:
+def take_encoder(path: str, run: Run[ClassificationConfig]) -> None:
     """The encoder of another run; that it fits was checked before."""
-    with run.stage("pretrain", tuple(f"{PRETRAINED}.{s}" for s in ("safetensors", "yaml"))):
+    with run.folder.stage("pretrain", tuple(f"{PRETRAINED}.{s}" for s in ("safetensors", "yaml"))):
         method = given_encoder(path)
         checkpoint.save(method, run.path, PRETRAINED)
-        run.add_metrics(pretrain={"encoder": path, "method": method.name})
-    console.print(f"encoder ({method.name}) of {path}")
+        run.folder.add_metrics(pretrain={"encoder": path, "method": method.name})
+    run.console.print(f"encoder ({method.name}) of {path}")
 
 
-def fit_stage(
-    config: ClassificationConfig,
-    data: DataSet,
-    run: RunFolder,
-    console: Console,
-    writer: SummaryWriter,
-) -> None:
+def fit_stage(run: Run[ClassificationConfig], data: DataSet) -> None:
     """The method on the labels, or a classifier on the frozen representation."""
-    if run.finished("fit"):
+    config = run.config
+    if run.folder.finished("fit"):
         return
     files = (f"{ENCODER}.safetensors", f"{ENCODER}.yaml", LOSSES, VALIDATION)
-    with run.stage("fit", files) as scratch:
+    with run.folder.stage("fit", files) as scratch:
         encoder = None if config.is_supervised else checkpoint.load(run.path, PRETRAINED)
         train = data.train if encoder is None else complete_samples(data.train)
         losses = Curve(scratch / LOSSES, "step")
         validation = Curve(scratch / VALIDATION, "step")
         total = config.fit.total_steps(len(train))
-        with progress_bar(console, "fit", total, "steps") as advance:
-            report = _report("fit", writer, advance)
+        with progress_bar(run.console, "fit", total, "steps") as advance:
+            report = _report("fit", run.writer, advance)
 
             def on_step(step: int, terms: Mapping[str, float]) -> None:
                 losses.add({"step": step, "loss": terms["loss"]})
@@ -179,39 +173,33 @@ def fit_stage(
             def on_score(step: int, scores: Mapping[str, float]) -> None:
                 validation.add({"step": step, **scores})
                 for name, value in scores.items():
-                    writer.add_scalar(f"valid/{name}", value, step)
+                    run.writer.add_scalar(f"valid/{name}", value, step)
 
             method, result = fit_method(config, data, encoder, scratch / STATE, on_step, on_score)
-        run.write_text(LOSSES, losses.text())
-        run.write_text(VALIDATION, validation.text())
+        run.folder.write_text(LOSSES, losses.text())
+        run.folder.write_text(VALIDATION, validation.text())
         checkpoint.save(method, run.path, ENCODER)
         facts = {"steps": result.steps, "best_step": result.best_step, **result.losses}
-        run.add_metrics(fit=facts)
-        console.print(f"  best in validation after {result.best_step} of {result.steps} steps")
+        run.folder.add_metrics(fit=facts)
+        run.console.print(f"  best in validation after {result.best_step} of {result.steps} steps")
     if encoder is not None:
-        run.discard("pretrain", *(f"{PRETRAINED}.{s}" for s in ("safetensors", "yaml")))
+        run.folder.discard("pretrain", *(f"{PRETRAINED}.{s}" for s in ("safetensors", "yaml")))
 
 
-def score_stage(
-    config: ClassificationConfig,
-    data: DataSet,
-    masks: Masks,
-    run: RunFolder,
-    console: Console,
-    writer: SummaryWriter,
-) -> None:
+def score_stage(run: Run[ClassificationConfig], data: DataSet, masks: Masks) -> None:
     """Every subset of the modalities at every missing rate of the test."""
-    if run.finished("score"):
+    config = run.config
+    if run.folder.finished("score"):
         return
-    with run.stage("score", ("scores.csv", SUMMARY, SCORES, "scores.png")):
+    with run.folder.stage("score", ("scores.csv", SUMMARY, SCORES, "scores.png")):
         method = checkpoint.load(run.path, ENCODER, resolve_device(config.device))
         assert isinstance(method, Supervised)
-        with progress_bar(console, "score", len(masks), "rates") as advance:
+        with progress_bar(run.console, "score", len(masks), "rates") as advance:
             rows = score(config, method, data, masks, advance)
-        write_scores(rows, run.path, console, writer, f"seed {config.seed}")
+        write_scores(rows, run.path, run.console, run.writer, f"seed {config.seed}")
         metric = main_metric(row.metric for row in rows)
         found = {f"{r.subset}@{r.test_rate:g}": r.value for r in rows if r.metric == metric}
-        run.add_metrics(score={metric: found})
+        run.folder.add_metrics(score={metric: found})
 
 
 def pretrain_encoder(

@@ -30,8 +30,9 @@ from mmrl.report.robustness import (
 )
 from mmrl.report.video import outages, write_video
 from mmrl.runs.device import resolve_device
-from mmrl.runs.folder import RunFolder, json_text
+from mmrl.runs.folder import json_text
 from mmrl.runs.progress import progress_bar
+from mmrl.runs.run import Run
 from mmrl.runs.seeding import EPISODES, stream
 from mmrl.settings import ConfigError
 from mmrl_agents.agent import Agent
@@ -40,17 +41,16 @@ from mmrl_envs import SensorDropout
 from mmrl_envs.mujoco.camera import follow_robot
 
 
-def evaluate_run(
-    config: TrainConfig, run: RunFolder, console: Console, writer: SummaryWriter
-) -> list[Row]:
+def evaluate_run(run: Run[TrainConfig]) -> list[Row]:
     """Evaluates a run whose policy is trained, into its own folder."""
+    config = run.config
     agent = Agent.load(run.path, resolve_device(config.device))
     seed = stream(config.seed, EPISODES)
     conditions = all_conditions(agent, config.evaluate)
-    rows = measure(config, agent, conditions, seed, console)
-    write_results(config, rows, run.path, console, writer)
+    rows = measure(config, agent, conditions, seed, run.console)
+    write_results(config, rows, run.path, run.console, run.writer)
     if config.evaluate.video:
-        film(config, agent, run.path, console)
+        film(config, agent, run.path, run.console)
     return rows
 
 

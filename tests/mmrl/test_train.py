@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-from torch.utils.tensorboard.writer import SummaryWriter
 
 import mmrl
 from mmrl.control.comparison import compare
@@ -25,6 +24,7 @@ from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder, RunFolderError
 from mmrl.runs.members import MembersFailedError
 from mmrl.runs.progress import Curve, make_console, read_curve
+from mmrl.runs.run import at_work
 from tests.mmrl.training_command import assert_refused, command
 
 STAGES = ["collect", "pretrain", "train", "evaluate"]
@@ -151,8 +151,8 @@ def test_a_full_disk_loses_nothing(
     made = from_mapping(finished.config)
     run = RunFolder.create(tmp_path / "run", to_stored(made))
     if stage == "pretrain":  # its input is gone when the finished run is
-        with SummaryWriter(str(run.path / "tb")) as writer:
-            collect_stage(made, run, make_console(), writer)
+        with at_work(made, run, make_console()) as work:
+            collect_stage(work)
     for earlier in STAGES[: STAGES.index(stage)]:
         run.stages[earlier] = finished.stages[earlier] | {"files": []}
     for name in ("encoder.safetensors", "encoder.yaml", "policy.zip"):

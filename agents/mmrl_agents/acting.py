@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,18 +35,46 @@ class Acting(Protocol):
         ...
 
 
-class PolicyMemory:
+@runtime_checkable
+class Predicts(Protocol):
+    """What predicts as the models of Stable-Baselines3 do, recurrent ones included."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """Chooses an action for each environment.
+
+        Args:
+            observation: Values by channel, (envs, *shape) each, and `available`, (envs, channels).
+            state: What it returned the step before; None at first.
+            episode_start: Which environments have just started an episode.
+            deterministic: Whether the most likely action is taken.
+
+        Returns:
+            The actions, and a state for the next call or None.
+        """
+        ...
+
+
+P = TypeVar("P", bound=Predicts)
+
+
+class PolicyMemory(Generic[P]):
     """A policy with the hidden state that a recurrent one has.
 
     Args:
-        policy: Of Stable-Baselines3.
+        policy: A model or policy of Stable-Baselines3, or whatever predicts like one.
         deterministic: Whether the most likely action is taken.
     """
 
-    def __init__(self, policy: BasePolicy | BaseAlgorithm, deterministic: bool) -> None:
+    def __init__(self, policy: P, deterministic: bool) -> None:
         self.policy = policy
         self.deterministic = deterministic
-        self.state: tuple[NDArray[Any], ...] | None = None
+        self.state: Any = None
         self.envs = 0
 
     def predict(self, observation: Any, first: NDArray[np.bool_]) -> NDArray[Any]:
@@ -80,7 +108,7 @@ class LatentPolicy:
         monitor: SensorMonitor | None = None,
     ) -> None:
         self.latents = LatentMemory(encoder, device, monitor)
-        self.memory = PolicyMemory(policy, deterministic)
+        self.memory: PolicyMemory[BasePolicy | BaseAlgorithm] = PolicyMemory(policy, deterministic)
 
     def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
         """See `Acting`; while nothing is available the last latent is held."""
@@ -112,10 +140,13 @@ class ObservationPolicy:
         statistics: ChannelStatistics | None = None,
     ) -> None:
         if not isinstance(policy.observation_space, spaces.Dict):
-            raise TypeError(f"expected a policy on Dicts, got {policy.observation_space}")
+            raise TypeError(
+                f"expected a policy on Dicts, got {policy.observation_space}; one on the latents "
+                "of an encoder is a LatentPolicy(encoder, policy)"
+            )
         self.names = list(policy.observation_space.spaces)
         self.statistics = statistics
-        self.memory = PolicyMemory(policy, deterministic)
+        self.memory: PolicyMemory[BasePolicy | BaseAlgorithm] = PolicyMemory(policy, deterministic)
 
     def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
         """See `Acting`."""

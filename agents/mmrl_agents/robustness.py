@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mmrl.modality import AVAILABLE
 from mmrl_agents.acting import Acting
+from mmrl_agents.policies import AnyPolicy, as_acting
 from mmrl_envs import VectorSensorDropout
 from mmrl_envs.faults import make_faults
 
@@ -123,7 +124,7 @@ def rate_conditions(
 
 
 def evaluate(
-    agent: Acting,
+    agent: AnyPolicy,
     make_envs: MakeEnvs,
     conditions: Iterable[Condition],
     *,
@@ -139,8 +140,10 @@ def evaluate(
     draw from streams of their own. Of each environment only the first episode counts.
 
     Args:
-        agent: What acts.
-        make_envs: Makes so many environments, stepped at once, whose sensors do not fail yet.
+        agent: What acts: an agent of `mmrl.load`, a model of Stable-Baselines3 on a Dict
+            observation, a function from observations to actions, see `policies.as_acting`.
+        make_envs: Makes so many environments, stepped at once, whose sensors do not fail yet, as
+            `lambda n: gymnasium.make_vec(id, n)`.
         conditions: How sensors fail.
         episodes: Per condition.
         seed: Of starts and faults.
@@ -149,8 +152,24 @@ def evaluate(
         on_step: Called after every choice of actions.
 
     Raises:
+        TypeError: What acts is no policy, or the observation is no Dict.
         ValueError: No episodes, or a fault that names a channel which does not exist.
+
+    Example:
+        >>> import gymnasium
+        >>> results = evaluate(
+        ...     lambda observation: np.zeros((len(observation["image"]), 1), np.float32),
+        ...     lambda n: gymnasium.make_vec("mmrl/MultimodalPendulum-v0", n),
+        ...     subset_conditions(["image", "sound"]),
+        ...     episodes=2,
+        ...     seed=0,
+        ... )
+        >>> [result.condition.name for result in results]
+        ['image+sound', 'image', 'sound']
+        >>> len({float(result.returns.sum()) for result in results})  # it looks at nothing
+        1
     """
+    acting = as_acting(agent)
     if episodes < 1 or n_envs < 1:
         raise ValueError(f"episodes and n_envs must be at least 1, got {episodes} and {n_envs}")
     report = on_episodes or (lambda _: None)
@@ -165,7 +184,7 @@ def evaluate(
             continue
         parts = []
         for size, batch_seed in zip(sizes, seeds, strict=True):
-            parts.append(_run(agent, make_envs(size), condition, batch_seed, on_step))
+            parts.append(_run(acting, make_envs(size), condition, batch_seed, on_step))
             report(size)
         results.append(_join(parts))
     return results

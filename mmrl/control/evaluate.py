@@ -17,7 +17,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from mmrl.control.config import EvaluateConfig, TrainConfig
 from mmrl.control.envs import make_env, make_envs
 from mmrl.files import write_atomically
-from mmrl.metrics.intervals import bootstrap_interval
+from mmrl.metrics.intervals import mean_interval
 from mmrl.report.plots import robustness_figure, to_pixels, to_png
 from mmrl.report.robustness import (
     ROWS,
@@ -96,10 +96,9 @@ def measure(
             n_envs=settings.n_envs,
             on_episodes=on_episodes,
         )
-    rng = np.random.default_rng(seed)
     rows = []
     for result in results:
-        low, high = bootstrap_interval([result.rewards], rng, confidence=settings.confidence)
+        low, high = mean_interval([result.rewards], confidence=settings.confidence, seed=seed)
         rows.append(
             Row(
                 agent=config.label,
@@ -137,13 +136,13 @@ def write_results(
     reference, score = config.env.reference, config.env.score
     summaries = summarise(rows, confidence=confidence, score=score)
     seeds = len({row.seed for row in rows})
-    what = f"seed {config.seed}" if seeds == 1 else f"IQM of {seeds} seeds"
+    what = f"seed {config.seed}" if seeds == 1 else f"mean of {seeds} seeds"
     title = f"{config.label}, {what}, {confidence:.0%} intervals"
     figure = robustness_figure(summaries, title=title, reference=reference, score=score)
     write_atomically(out / "robustness.csv", to_csv(rows).encode())
     write_atomically(out / ROWS, json_text(to_json(rows, summaries)).encode())
     write_atomically(out / "robustness.png", to_png(figure))
-    results = {f"robustness/{score}/{_tag(s)}": s.iqm for s in summaries}
+    results = {f"robustness/{score}/{_tag(s)}": s.mean for s in summaries}
     for name, value in (results | _rates(rows)).items():
         writer.add_scalar(name, value)
     writer.add_hparams(

@@ -293,8 +293,9 @@ def _draw_losses(axis: Axes, losses: Mapping[str, NDArray[np.float64]]) -> None:
 def _values(
     part: Sequence[Summary],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    centre = [s.iqm if s.seeds > 1 else s.mean for s in part]
-    return np.array(centre), np.array([s.ci_low for s in part]), np.array([s.ci_high for s in part])
+    found = [(s.mean, s.ci_low, s.ci_high) for s in part]
+    centre, low, high = (np.array(column) for column in zip(*found, strict=True))
+    return centre, low, high
 
 
 def _share_limits(

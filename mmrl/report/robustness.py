@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
-from mmrl.metrics.intervals import bootstrap_interval, interquartile_mean
+from mmrl.metrics.intervals import interval_is_over, mean_interval
 from mmrl.runs.folder import RunFolderError
 
 BERNOULLI = "bernoulli"
@@ -184,10 +184,8 @@ class Summary:
         seeds: How many.
         episodes: How many in all.
         mean: Of the seeds' mean scores.
-        iqm: Interquartile mean of the same.
         std: Over the seeds; over the episodes where there is one seed.
-        ci_low: Lower end of the interval: of the interquartile mean over seeds and episodes, or
-            of the mean over episodes where there is one seed.
+        ci_low: Lower end of the interval of the mean, see `mmrl.metrics.intervals`.
         ci_high: Upper end.
     """
 
@@ -197,7 +195,6 @@ class Summary:
     seeds: int
     episodes: int
     mean: float
-    iqm: float
     std: float
     ci_low: float
     ci_high: float
@@ -235,12 +232,7 @@ def _summary(rows: Sequence[Row], confidence: float, score: str) -> Summary:
     if len(rows) == 1 and score == REWARD_PER_STEP:
         low, high = rows[0].ci_low, rows[0].ci_high
     else:
-        low, high = bootstrap_interval(
-            samples,
-            np.random.default_rng(0),
-            confidence=confidence,
-            statistic=interquartile_mean if len(rows) > 1 else None,
-        )
+        low, high = mean_interval(samples, confidence=confidence)
     return Summary(
         agent=agent,
         condition=condition,
@@ -248,7 +240,6 @@ def _summary(rows: Sequence[Row], confidence: float, score: str) -> Summary:
         seeds=len(rows),
         episodes=sum(len(row.rewards) for row in rows),
         mean=float(means.mean()),
-        iqm=float(interquartile_mean(means)),
         std=float(means.std(ddof=1)) if len(rows) > 1 else float(samples[0].std()),
         ci_low=low,
         ci_high=high,
@@ -276,7 +267,7 @@ def robustness_table(
     notes = [
         SCORE_NAMES[score],
         f"{' or '.join(sorted(counts))} per line",
-        "interval of the IQM" * over_seeds,
+        f"means, intervals over {interval_is_over(max(s.seeds for s in summaries))}",
     ]
     notes += [f"{name}: {value:g}" for name, value in (reference or {}).items()]
     table = Table(
@@ -287,8 +278,7 @@ def robustness_table(
         pad_edge=False,
     )
     names = ["agent"] if len(agents) > 1 else []
-    names += ["sensors", "missing", "return" if score == RETURN else "reward", "interval"]
-    names += ["IQM"] if over_seeds else ["std"]
+    names += ["sensors", "missing", "return" if score == RETURN else "reward", "interval", "std"]
     for name in names:
         text = name in ("agent", "sensors")
         # Names of many sensors are broken where the terminal is narrow; numbers never are.
@@ -305,7 +295,7 @@ def robustness_table(
             f"{s.rate:.0%}" if s.condition == BERNOULLI else "",
             f"{s.mean:.3f}",
             f"{s.ci_low:.3f} to {s.ci_high:.3f}",
-            f"{s.iqm:.3f}" if over_seeds else f"{s.std:.3f}",
+            f"{s.std:.3f}",
         ]
         table.add_row(*cells)
     return table

@@ -14,7 +14,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from mmrl.metrics.intervals import bootstrap_interval
+from mmrl.metrics.intervals import mean_interval
 from mmrl.report.robustness import BERNOULLI, Summary
 from mmrl.runs.folder import RunFolderError
 
@@ -172,7 +172,7 @@ def _summary(rows: Sequence[ScoreRow]) -> ScoreSummary:
     low = high = mean
     if len(values) > 1 and np.isfinite(values).all():
         std = float(values.std(ddof=1))
-        low, high = bootstrap_interval([values], np.random.default_rng(0))
+        low, high = mean_interval([np.array([value]) for value in values])
     return ScoreSummary(*first.condition, first.metric, len(rows), mean, std, low, high)
 
 
@@ -303,7 +303,6 @@ def _point(score: ScoreSummary, agent: str, condition: str, rate: float) -> Summ
         seeds=score.seeds,
         episodes=0,
         mean=score.mean,
-        iqm=score.mean,
         std=score.std,
         ci_low=score.ci_low,
         ci_high=score.ci_high,

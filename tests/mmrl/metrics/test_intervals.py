@@ -1,47 +1,55 @@
-"""Intervals and interquartile means against closed forms and plain loops."""
+"""Intervals of means against closed forms and a simulation of what they cover."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from mmrl.metrics.intervals import bootstrap_interval, interquartile_mean
-
-
-@pytest.mark.parametrize("n", [4, 8, 40])
-def test_iqm_is_the_trimmed_mean_where_quarters_are_whole(n: int) -> None:
-    values = np.random.default_rng(n).normal(size=(3, n))
-    assert interquartile_mean(values) == pytest.approx(stats.trim_mean(values, 0.25, axis=1))
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 7, 10])
-def test_iqm_of_any_number_of_values_is_that_of_four_copies(n: int) -> None:
-    values = np.random.default_rng(n).normal(size=n)
-    assert interquartile_mean(values) == pytest.approx(stats.trim_mean(np.repeat(values, 4), 0.25))
+from mmrl.metrics.intervals import interval_is_over, mean_interval
 
 
 def test_interval_of_one_seed_is_about_that_of_the_normal_distribution() -> None:
     values = np.random.default_rng(0).normal(3.0, 2.0, 400)
-    low, high = bootstrap_interval([values], np.random.default_rng(1))
+    low, high = mean_interval([values], seed=1)
     half = 1.96 * values.std() / 20
     assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
-def test_interval_over_seeds_covers_their_spread() -> None:
-    seeds = [np.full(50, level) for level in (0.0, 1.0, 2.0, 3.0)]
-    low, high = bootstrap_interval(seeds, np.random.default_rng(0))
-    assert low < 0.9
-    assert high > 2.1
-    narrow = bootstrap_interval(seeds, np.random.default_rng(0), confidence=0.5)
-    assert low < narrow[0] < narrow[1] < high
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_interval_over_seeds_is_students_of_their_means(seeds: int, confidence: float) -> None:
+    rng = np.random.default_rng(seeds)
+    samples = [rng.exponential(size=size) for size in rng.integers(1, 20, seeds)]
+    means = [sample.mean() for sample in samples]
+    expected = stats.ttest_1samp(means, 0.0).confidence_interval(confidence)
+    assert mean_interval(samples, confidence=confidence) == pytest.approx(tuple(expected))
 
 
-def test_interval_depends_on_the_generator_only() -> None:
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("skewed", [False, True])
+def test_intervals_over_seeds_cover_what_they_promise(seeds: int, skewed: bool) -> None:
+    rng = np.random.default_rng(seeds)
+    level = rng.normal(size=(2000, seeds, 1))
+    shape = (2000, seeds, 20)
+    noise = rng.exponential(2.0, size=shape) - 2.0 if skewed else rng.normal(size=shape)
+    covered = 0
+    for samples in level + noise:
+        low, high = mean_interval(list(samples))
+        covered += low <= 0.0 <= high
+    assert 0.93 <= covered / 2000 <= 0.97
+
+
+def test_interval_depends_on_the_seed_only() -> None:
     values = np.random.default_rng(0).normal(size=30)
-    a, b = (bootstrap_interval([values], np.random.default_rng(5)) for _ in range(2))
-    assert a == b
+    assert mean_interval([values], seed=5) == mean_interval([values], seed=5)
+    assert mean_interval([values], seed=5) != mean_interval([values], seed=6)
 
 
-def test_nothing_has_no_interval() -> None:
+def test_captions_say_what_an_interval_is_over() -> None:
+    assert [interval_is_over(seeds) for seeds in (1, 2, 5)] == ["episodes", "seeds", "seeds"]
+
+
+@pytest.mark.parametrize("samples", [[], [np.empty(0)], [np.ones(3), np.empty(0)]])
+def test_nothing_has_no_interval(samples: list[np.ndarray]) -> None:
     with pytest.raises(ValueError, match="at least one seed and one episode"):
-        bootstrap_interval([np.empty(0)], np.random.default_rng(0))
+        mean_interval(samples)

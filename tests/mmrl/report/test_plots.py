@@ -21,7 +21,7 @@ from mmrl.report.plots import (
 )
 from mmrl.report.robustness import BERNOULLI, RETURN, Summary
 
-BASE = Summary("gmc", "image+sound", 0.0, 1, 10, -0.5, -0.5, 0.1, -0.55, -0.45)
+BASE = Summary("gmc", "image+sound", 0.0, 1, 10, -0.5, 0.1, -0.55, -0.45)
 REFERENCE = {"optimum": -0.46, "random": -6.11}
 
 

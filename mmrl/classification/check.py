@@ -9,12 +9,12 @@ from mmrl.classification.scores import draw_masks
 from mmrl.data import ArrayData
 from mmrl.data.dataset import DataError, DataSet
 from mmrl.data.sets import load
-from mmrl.methods import METHODS
-from mmrl.methods.smil.config import SMILConfig
+from mmrl.methods import METHODS, Method
 from mmrl.runs.device import check_device
 from mmrl.runs.given_encoder import given_encoder
 from mmrl.settings import ConfigError
 from mmrl.training.augment import Augment
+from mmrl.training.config import FitConfig
 
 
 def check_classification(config: ClassificationConfig) -> DataSet:
@@ -36,9 +36,9 @@ def check_classification(config: ClassificationConfig) -> DataSet:
         raise ConfigError(f"missing: {error}") from error
     try:
         if config.encoder is not None:
-            given_encoder(config.encoder, data.modalities)
+            method = given_encoder(config.encoder, data.modalities)
         else:
-            METHODS[config.method](data.modalities, config.settings_for(data))
+            method = METHODS[config.method](data.modalities, config.settings_for(data))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"method: {error}") from error
     for part, settings in (("fit", config.fit), ("pretrain", config.pretrain)):
@@ -46,43 +46,37 @@ def check_classification(config: ClassificationConfig) -> DataSet:
             Augment(settings.augment, data.modalities)
         except ValueError as error:
             raise ConfigError(f"{part}: {error}") from error
-    _check_enough(config, train)
-    _check_steps(config, train)
-    _check_clusters(config, train)
+    if config.encoder is None:
+        _check_training(config, method, train)
+    _check_enough(config.learner, train, "fit", config.fit)
     return data
 
 
-def _check_enough(config: ClassificationConfig, train: ArrayData) -> None:
-    parts = [("fit", config.fit)]
-    usable, which = len(train), "samples"
-    other = ", or take a method that learns from incomplete samples, such as gmc_fused"
-    if not config.is_supervised:
+def _check_training(config: ClassificationConfig, method: Method, train: ArrayData) -> None:
+    part = "fit" if config.is_supervised else "pretrain"
+    settings = getattr(config, part)
+    _check_enough(type(method), train, part, settings)
+    usable = learnable(type(method), train)
+    try:
+        method.check_training(usable.available, settings.total_steps(len(usable)))
+    except ValueError as error:
+        raise ConfigError(f"method: {error}") from error
+
+
+def _check_enough(method: type[Method], train: ArrayData, part: str, settings: FitConfig) -> None:
+    usable, which, other = len(train), "samples", ""
+    if not method.learns_from_incomplete:
         usable, which = int(train.available.all(axis=1).sum()), "complete samples"
-        parts += [("pretrain", config.pretrain)] * (config.encoder is None)
-    for name, settings in parts:
-        if usable < settings.batch_size:
-            raise ConfigError(
-                f"{config.method} learns from {which}, of which there are {usable} (of "
-                f"{len(train)} in training): fewer than {name}.batch_size={settings.batch_size}. "
-                f"Lower that{'' if config.is_supervised else other}"
-            )
-
-
-def _check_clusters(config: ClassificationConfig, train: ArrayData) -> None:
-    settings = config.method_settings if config.encoder is None else None
-    counts = train.available.sum(axis=0)
-    if isinstance(settings, SMILConfig) and settings.clusters > min(counts):
-        name = train.modalities[int(np.argmin(counts))].name
+        other = ", or take a method that learns from incomplete samples, such as gmc_fused"
+    if usable < settings.batch_size:
         raise ConfigError(
-            f"method.clusters={settings.clusters} priors cannot be found in the {min(counts)} "
-            f"samples that have {name!r}: set method.clusters lower"
+            f"{method.name} learns from {which}, of which there are {usable} (of {len(train)} in "
+            f"training): fewer than {part}.batch_size={settings.batch_size}. Lower that{other}"
         )
 
 
-def _check_steps(config: ClassificationConfig, train: ArrayData) -> None:
-    total, preparing = config.fit.total_steps(len(train)), config.preparing_steps
-    if 0 < total <= preparing:
-        raise ConfigError(
-            f"method.pretrain_steps={preparing} leaves nothing of the {total} steps of fit: set "
-            "fit.steps or fit.epochs higher, or method.pretrain_steps lower"
-        )
+def learnable(method: type[Method], data: ArrayData) -> ArrayData:
+    """The samples from which a method learns: all of them, or those that lack nothing."""
+    if method.learns_from_incomplete:
+        return data
+    return data.subset(np.flatnonzero(data.available.all(axis=1)))

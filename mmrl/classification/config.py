@@ -10,11 +10,9 @@ from mmrl.data.dataset import DataSet
 from mmrl.data.missingness import make_rules
 from mmrl.data.protocol import Protocol
 from mmrl.data.sets import LOADERS
-from mmrl.methods import METHODS, Supervised
-from mmrl.methods.dicmor.config import DiCMoRConfig
+from mmrl.methods import METHODS, PREDICTOR, Method, Supervised
 from mmrl.methods.method import MethodConfig
 from mmrl.methods.settings import read_method
-from mmrl.methods.smil.config import SMILConfig
 from mmrl.runs.settings import RunSettings
 from mmrl.settings import ConfigError, typed
 from mmrl.training.config import FitConfig
@@ -199,10 +197,9 @@ class ClassificationConfig:
         return self.encoder is None and issubclass(METHODS[self.method], Supervised)
 
     @property
-    def preparing_steps(self) -> int:
-        """Steps of the method's own preparation, before which no weights are worth keeping."""
-        settings = self.method_settings if self.encoder is None else None
-        return settings.pretrain_steps if isinstance(settings, SMILConfig | DiCMoRConfig) else 0
+    def learner(self) -> type[Method]:
+        """What learns from the labels: the method, or a predictor on its representation."""
+        return METHODS[self.method if self.is_supervised else PREDICTOR]
 
     def protocol(self, test: Any) -> Protocol:
         """What is missing in training and validation, and in the test under one condition."""
@@ -243,14 +240,14 @@ def classification_from_mapping(content: Mapping[str, Any]) -> ClassificationCon
     }
     given = plain.pop("method", None)
     method, settings = read_method(given)
-    if settings is None or method == "downstream":
-        known = ", ".join(sorted(set(METHODS) - {"downstream"}))
+    if settings is None:
+        known = ", ".join(sorted(set(METHODS) - {PREDICTOR}))
         raise ConfigError(f"method is {method!r}, and classification wants one of {known}")
     if wrong := sorted(set(given) & set(DECIDED_BY_DATA)):
         raise ConfigError(f"method.{wrong[0]} is not set: it is what the data have")
     rest = typed(RunSettings, plain, "")
     if rest.encoder is not None and rest.label == method:
-        rest = replace(rest, label="downstream")
+        rest = replace(rest, label=PREDICTOR)
     try:
         return ClassificationConfig(
             **parts,

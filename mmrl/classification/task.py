@@ -7,20 +7,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl import checkpoint
-from mmrl.classification.check import check_classification
+from mmrl.classification.check import check_classification, learnable
 from mmrl.classification.config import METHOD_TASKS, ClassificationConfig
 from mmrl.classification.scores import Masks, draw_masks, score, valid_scores, write_scores
 from mmrl.data import ArrayData
 from mmrl.data.dataset import DataError, DataSet
 from mmrl.data.protocol import Drawn
-from mmrl.methods import METHODS, Method, Supervised
-from mmrl.methods.downstream import Downstream
+from mmrl.methods import METHODS, Method, Supervised, predictor_on
 from mmrl.report.scores import LOWER_IS_BETTER, SCORES, SUMMARY, main_metric
 from mmrl.runs.device import resolve_device
 from mmrl.runs.folder import RunFolder
@@ -133,7 +131,8 @@ def pretrain_stage(run: Run[ClassificationConfig], data: DataSet) -> None:
         take_encoder(config.encoder, run)
         return
     files = tuple(f"{PRETRAINED}.{suffix}" for suffix in ("safetensors", "yaml"))
-    total = config.pretrain.total_steps(len(complete_samples(data.train)))
+    train = learnable(METHODS[config.method], data.train)
+    total = config.pretrain.total_steps(len(train))
     with run.folder.stage("pretrain", files) as scratch:
         with progress_bar(run.console, "pretrain", total, "steps") as advance:
             on_step = _report("pretrain", run.writer, advance)
@@ -159,10 +158,9 @@ def fit_stage(run: Run[ClassificationConfig], data: DataSet) -> None:
     files = (f"{ENCODER}.safetensors", f"{ENCODER}.yaml", LOSSES, VALIDATION)
     with run.folder.stage("fit", files) as scratch:
         encoder = None if config.is_supervised else checkpoint.load(run.path, PRETRAINED)
-        train = data.train if encoder is None else complete_samples(data.train)
         losses = Curve(scratch / LOSSES, "step")
         validation = Curve(scratch / VALIDATION, "step")
-        total = config.fit.total_steps(len(train))
+        total = config.fit.total_steps(len(learnable(config.learner, data.train)))
         with progress_bar(run.console, "fit", total, "steps") as advance:
             report = _report("fit", run.writer, advance)
 
@@ -216,7 +214,7 @@ def pretrain_encoder(
     seed = stream(config.seed, FITTING)
     torch.manual_seed(seed)
     method = METHODS[config.method](data.modalities, config.method_settings)
-    train = complete_samples(data.train)
+    train = learnable(type(method), data.train)
     return method, _fit(method, train, config.pretrain.on(config.device), seed, state, on_step)
 
 
@@ -244,7 +242,7 @@ def fit_method(
     if encoder is None:
         made = METHODS[config.method](data.modalities, config.settings_for(data))
     else:
-        made = Downstream.on(
+        made = predictor_on(
             encoder,
             outputs=data.outputs,
             task=METHOD_TASKS[data.task],
@@ -260,17 +258,11 @@ def fit_method(
         metric = main_metric(scores)
         return -scores[metric] if metric in LOWER_IS_BETTER else scores[metric]
 
-    train = data.train if encoder is None else complete_samples(data.train)
+    train = learnable(type(method), data.train)
     # Of another run, an encoder may know a modality of the same name and shape as another kind.
     train = ArrayData(train.values, method.modalities, train.available, train.target)
-    first = config.preparing_steps + 1 if config.preparing_steps else 0
     settings = config.fit.on(config.device)
-    return method, _fit(method, train, settings, seed, state, on_step, validate, first)
-
-
-def complete_samples(data: ArrayData) -> ArrayData:
-    """The samples that lack nothing."""
-    return data.subset(np.flatnonzero(data.available.all(axis=1)))
+    return method, _fit(method, train, settings, seed, state, on_step, validate)
 
 
 def _fit(
@@ -281,7 +273,6 @@ def _fit(
     state: Path | None,
     on_step: OnStep,
     validate: Validate | None = None,
-    first: int = 0,
 ) -> FitResult:
     with _refusing(method):
         return fit(
@@ -292,7 +283,6 @@ def _fit(
             state=state,
             on_step=on_step,
             validate=validate,
-            validate_from=first,
         )
 
 

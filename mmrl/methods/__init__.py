@@ -37,4 +37,9 @@ _ALL: tuple[type[Method], ...] = (
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
-__all__ = ["METHODS", "Method", "Supervised"]
+PREDICTOR = Downstream.name
+"""The method that predicts from the representation of another one: made by `predictor_on`."""
+
+predictor_on = Downstream.on
+
+__all__ = ["METHODS", "PREDICTOR", "Method", "Supervised", "predictor_on"]

@@ -44,6 +44,7 @@ class Downstream(Supervised):
 
     name: ClassVar[str] = "downstream"
     Config: ClassVar[type[MethodConfig]] = DownstreamConfig
+    learns_from_incomplete: ClassVar[bool] = False
     config: DownstreamConfig
 
     def __init__(
@@ -85,6 +86,11 @@ class Downstream(Supervised):
         method = cls(encoder.modalities, config)
         method.encoder.load_state_dict(encoder.state_dict())
         return method
+
+    @property
+    def representation(self) -> Method:
+        """The encoder."""
+        return self.encoder
 
     @property
     def latent_dim(self) -> int:

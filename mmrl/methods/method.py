@@ -170,6 +170,34 @@ class Method(nn.Module, ABC):
         return self.config.latent_dim
 
     @property
+    def representation(self) -> Method:
+        """What others build on: this method, or the one whose encoding it predicts from."""
+        return self
+
+    @property
+    def preparing_steps(self) -> int:
+        """First updates, which only prepare the others: no weights before their end are kept."""
+        return 0
+
+    def check_training(
+        self, available: Bool[NDArray[np.bool_], "samples modalities"], steps: int
+    ) -> None:
+        """Refuses, before any work, training from which the method could not learn.
+
+        Args:
+            available: The mask of the training data.
+            steps: How many updates there will be.
+
+        Raises:
+            ValueError: The settings do not fit the data or the steps; the setting is named.
+        """
+        if self.preparing_steps and steps <= self.preparing_steps:
+            raise ValueError(
+                f"pretrain_steps={self.preparing_steps} leaves nothing of the {steps} steps of "
+                "training: train longer, or set it lower"
+            )
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the modalities, in the order of the mask's columns."""
         return tuple(modality.name for modality in self.modalities)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmrl.methods import METHODS
+from mmrl.methods import METHODS, PREDICTOR
 from mmrl.methods.method import MethodConfig
 from mmrl.settings import ConfigError, typed
 
@@ -24,7 +24,7 @@ def read_method(values: Any) -> tuple[str, MethodConfig | None]:
     settings = {key: value for key, value in values.items() if key != "name"}
     if name == NO_METHOD and not settings:
         return NO_METHOD, None
-    if name not in METHODS:
-        known = ", ".join([*sorted(METHODS), NO_METHOD])
+    if name not in METHODS or name == PREDICTOR:
+        known = ", ".join([*sorted(set(METHODS) - {PREDICTOR}), NO_METHOD])
         raise ConfigError(f"method.name is {name!r}; known: {known}")
     return name, typed(METHODS[name].Config, settings, "method")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from mmrl import checkpoint
 from mmrl.checkpoint import CheckpointError
 from mmrl.methods import Method
-from mmrl.methods.downstream import Downstream
 from mmrl.modality import Modality
 from mmrl.settings import ConfigError
 
@@ -24,10 +23,9 @@ def given_encoder(path: str, modalities: Sequence[Modality] | None = None) -> Me
         ConfigError: There is none, or it was trained on other modalities, which are named.
     """
     try:
-        method = checkpoint.load(path)
+        encoder = checkpoint.load(path).representation
     except CheckpointError as error:
         raise ConfigError(f"encoder: {error}") from error
-    encoder = method.encoder if isinstance(method, Downstream) else method
     if modalities is not None:
         _check_fits(encoder, modalities, path)
     return encoder

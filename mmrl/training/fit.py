@@ -58,12 +58,12 @@ def fit(
     state: Path | None = None,
     on_step: OnStep | None = None,
     validate: Validate | None = None,
-    validate_from: int = 0,
 ) -> FitResult:
     """Trains a method in place.
 
     With `validate`, the method ends with the weights that scored best (of equal scores, the later),
-    and training stops early where `config.patience` says so.
+    and training stops early where `config.patience` says so. Weights of the steps that only
+    prepare (`Method.preparing_steps`) do not count.
 
     The order of samples depends on the seed and the step only, so a resumed run sees what an
     uninterrupted one would have seen.
@@ -78,7 +78,6 @@ def fit(
         on_step: Called after every step.
         validate: Scores the method, in evaluation mode, every `config.validate_every` steps and
             after the last one; it must not draw from torch's global generator.
-        validate_from: No weights of earlier steps count: for methods that first prepare.
 
     Raises:
         ValueError: The data do not fit the method or the batch size, or `state` belongs to
@@ -111,7 +110,7 @@ def fit(
     module.mark_forward_method("losses")
     schedule = _schedule(optimizer, config, total)
     method.optimization = Optimization(fabric, module, wrapped, config.clip_norm, train, augment)
-    best = _Best(method, config, validate, max(1, min(validate_from, total)), total)
+    best = _Best(method, config, validate, min(method.preparing_steps + 1, total), total)
     saved = _State(method, optimizer, schedule, best, state, [seed, total, len(train)])
     start = saved.restore()
     try:

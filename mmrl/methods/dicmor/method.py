@@ -102,6 +102,11 @@ class DiCMoR(Supervised):
         return self.outputs
 
     @property
+    def preparing_steps(self) -> int:
+        """The setting `pretrain_steps`."""
+        return self.config.pretrain_steps
+
+    @property
     def pretrained(self) -> bool:
         """Whether training has come to the recovery."""
         return int(self.updates) >= self.config.pretrain_steps

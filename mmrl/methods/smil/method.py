@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -42,6 +43,31 @@ class SMIL(SMILNetwork):
 
     name: ClassVar[str] = "smil"
     Config: ClassVar[type[MethodConfig]] = SMILConfig
+
+    @property
+    def preparing_steps(self) -> int:
+        """The setting `pretrain_steps`."""
+        return self.config.pretrain_steps
+
+    def check_training(
+        self, available: Bool[NDArray[np.bool_], "samples modalities"], steps: int
+    ) -> None:
+        """Refuses also fewer samples of a modality than it is to have priors.
+
+        Args:
+            available: The mask of the training data.
+            steps: How many updates there will be.
+
+        Raises:
+            ValueError: The settings do not fit the data or the steps; the setting is named.
+        """
+        super().check_training(available, steps)
+        counts = available.sum(axis=0)
+        if self.config.clusters > min(counts):
+            raise ValueError(
+                f"clusters={self.config.clusters} priors cannot be found in the {min(counts)} "
+                f"samples that have {self.names[int(np.argmin(counts))]!r}: set clusters lower"
+            )
 
     def terms(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor

@@ -22,6 +22,7 @@ from tests.mmrl.small_classification import config
         (["+data.options.colour=red"], r"data: file has no option colour; known: kinds, steps"),
         (["+data.nam=x"], r"unknown setting data\.nam; known in data: name, path, options"),
         (["method.name=smile"], r"method\.name is 'smile'; known: .*smil"),
+        (["method.name=downstream"], r"method\.name is 'downstream'; known: .*dicmor, gmc"),
         (["method=none"], r"method is 'none', and classification wants one of concat"),
         (["+method.outputs=7"], r"method\.outputs is not set: it is what the data have"),
         (["missing.train=1.5"], r"missing\.train: a missing rate must be .* below 1, got 1\.5"),
@@ -41,14 +42,17 @@ from tests.mmrl.small_classification import config
             ["fit.batch_size=91"],
             r"concat learns from samples, .* 90 \(of 90 .*batch_size=91\. Lower",
         ),
-        (["method=smil"], r"method\.pretrain_steps=500 leaves nothing of the 20 steps of fit: set"),
+        (
+            ["method=smil"],
+            r"method: pretrain_steps=500 leaves nothing of the 20 steps of training: tr",
+        ),
         (
             ["method=smil", "fit.steps=null", "fit.epochs=3"],
-            r"method\.pretrain_steps=500 leaves nothing of the \d+ steps of fit: set",
+            r"method: pretrain_steps=500 leaves nothing of the \d+ steps of training: ",
         ),
         (
             ["method=smil", "method.pretrain_steps=3", "method.clusters=80", "missing.train=0.5"],
-            r"method\.clusters=80 priors cannot be found in the 4\d samples that have",
+            r"method: clusters=80 priors cannot be found in the 4\d samples that have",
         ),
         (["method=smil", "method.common_dim=0"], r"common_dim must be null or at least 1, got 0"),
         (["device=gpux"], r"device is 'gpux', which cannot be used here: .*\. Set auto, cpu"),

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mmrl.losses import nt_xent
+from mmrl.methods import predictor_on
 from mmrl.methods.downstream import Downstream, DownstreamConfig
 from mmrl.methods.gmc.method import GMC, GMCConfig
 from mmrl.methods.gmc.supervised import GMCSupervised, GMCSupervisedConfig
@@ -85,7 +86,9 @@ def trained_gmc() -> GMC:
 
 def test_predictor_of_the_papers_size_leaves_its_encoder_as_it_is() -> None:
     encoder = trained_gmc()
-    model = Downstream.on(encoder, outputs=10)
+    model = predictor_on(encoder, outputs=10)
+    assert model.representation is model.encoder
+    assert encoder.representation is encoder
     assert [x.out_features for x in model.layers if isinstance(x, nn.Linear)] == [256, 128, 10]
     assert model.latent_dim == 64
     data = made_data(MODALITIES, samples=32, outputs=10)

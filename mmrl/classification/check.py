@@ -48,7 +48,8 @@ def check_classification(config: ClassificationConfig) -> DataSet:
             raise ConfigError(f"{part}: {error}") from error
     if config.encoder is None:
         _check_training(config, method, train)
-    _check_enough(config.learner, train, "fit", config.fit)
+    if not config.is_supervised:
+        _check_enough(config.learner, train, "fit", config.fit)
     return data
 
 

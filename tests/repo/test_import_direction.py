@@ -33,6 +33,8 @@ ONLY_IN = {
     "stable_baselines3": ("mmrl_agents", "mmrl.control"),
     "sb3_contrib": ("mmrl_agents", "mmrl.control"),
 }
+# All that the rows above the methods know of them: none by its class.
+OF_METHODS = ("method", "settings", "supervised")
 # What the environments may load; their extras on use.
 ENVIRONMENTS_LOAD = {"cv2", "gymnasium", "numpy"}
 ENVIRONMENTS_USE = ENVIRONMENTS_LOAD | {"gymnasium_robotics", "mujoco"}
@@ -99,6 +101,12 @@ def layer(module: str) -> int:
     return (rows(module) or [len(LAYERS)])[0]
 
 
+def names_of_methods(module: str, found: str) -> Iterator[str]:
+    package, _, rest = found.partition("mmrl.methods.")
+    if not package and rest not in ("", *OF_METHODS) and layer(module) > layer("mmrl.testing"):
+        yield f"{module} imports {found}: what a method needs is asked of Method"
+
+
 def complaints(module: str, source: str) -> Iterator[str]:
     """Each import in `source` that `module` may not have."""
     for found in imports(ast.parse(source)):
@@ -116,6 +124,7 @@ def complaints(module: str, source: str) -> Iterator[str]:
                 yield f"{module} loads {found.module}: `import mmrl` must stay light"
         elif ours and found.top != "mmrl_envs" and layer(found.module) > layer(module):
             yield f"{module} imports {found.module}, which stands above it"
+        yield from names_of_methods(module, found.module)
         other = set(TASKS) - {task for task in TASKS if is_in(module, (task,))}
         if is_in(module, TASKS) and is_in(found.module, tuple(other)):
             yield f"{module} imports {found.module}: the tasks know nothing of each other"
@@ -174,6 +183,7 @@ def test_imports_are_declared(module: str) -> None:
         ("mmrl_envs.faults", "def f():\n    from mmrl.modality import Modality"),
         ("mmrl_envs.wrappers.camera", "import mujoco"),
         ("mmrl", "from mmrl_agents.agent import Agent"),
+        ("mmrl.runs.folder", "def f():\n    from mmrl.methods.smil.config import SMILConfig"),
         ("mmrl.control.task", "from mmrl.classification.task import classify"),
     ],
 )

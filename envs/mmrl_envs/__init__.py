@@ -10,16 +10,27 @@ from mmrl_envs.faults.sensor_dropout import SensorDropout
 from mmrl_envs.faults.vector_sensor_dropout import VectorSensorDropout
 from mmrl_envs.mujoco.sensors import MujocoSensors
 from mmrl_envs.wrappers.camera import CameraObservation
+from mmrl_envs.wrappers.conform import Conform
 from mmrl_envs.wrappers.flatten import FlattenDict
 from mmrl_envs.wrappers.normalize import NormalizeChannels, VectorNormalizeChannels
+from mmrl_envs.wrappers.one_hot import OneHotChannels
+from mmrl_envs.wrappers.rename import RenameChannels
+from mmrl_envs.wrappers.select import DropChannels, SelectChannels
 from mmrl_envs.wrappers.split import SplitObservation
 from mmrl_envs.wrappers.stack import StackFrames
+from mmrl_envs.wrappers.stacked import DeclareStacked
 
 __all__ = [
     "CameraObservation",
+    "Conform",
+    "DeclareStacked",
+    "DropChannels",
     "FlattenDict",
     "MujocoSensors",
     "NormalizeChannels",
+    "OneHotChannels",
+    "RenameChannels",
+    "SelectChannels",
     "SensorDropout",
     "SplitObservation",
     "StackFrames",

@@ -113,13 +113,18 @@ class FaultProcess:
             self._schedule(0, EVERYWHERE)
 
     def apply(
-        self, observation: Mapping[str, Values], rows: Rows = EVERYWHERE
+        self,
+        observation: Mapping[str, Values],
+        rows: Rows = EVERYWHERE,
+        lost: Bools | None = None,
     ) -> tuple[dict[str, Values], NDArray[np.int8], Bools]:
         """Let the sensors fail.
 
         Args:
             observation: Values by channel, shape (m, ...).
             rows: Which environments these are; all of them by default.
+            lost: Which channels delivered nothing by themselves, shape (m, channels); None: all
+                delivered, as far as their values are finite.
 
         Returns:
             The values that arrive, zeros where a channel is unavailable; which channels are
@@ -132,7 +137,7 @@ class FaultProcess:
         else:
             missing = self._missing[self._row][:, rows]
             faulty = self._faulty[self._row][:, rows]
-        for column, where in self._not_finite(values):
+        for column, where in self._not_delivered(values, lost):
             missing, faulty = missing.copy(), faulty.copy()
             missing[column] |= where
             faulty[column] |= where
@@ -211,14 +216,18 @@ class FaultProcess:
             self._sparing.spare(missing, priority, rows)
         return missing, missing | lying
 
-    def _not_finite(self, values: Mapping[str, Values]) -> list[tuple[int, Bools]]:
-        """Return channels with NaN or infinity and in which environments, shape (m,)."""
+    def _not_delivered(
+        self, values: Mapping[str, Values], lost: Bools | None
+    ) -> list[tuple[int, Bools]]:
+        """Return channels with NaN, infinity or nothing, and in which environments, shape (m,)."""
         broken = []
         for column, name in self._floats:
             finite = np.isfinite(values[name])
             if not finite.all():
                 intact = finite.reshape(len(finite), -1).all(axis=1)
                 broken.append((column, np.logical_not(intact)))
+        if lost is not None:
+            broken += [(column, where) for column, where in enumerate(lost.T) if where.any()]
         return broken
 
     def _affect(self, values: dict[str, Values], number: int, down: Bools, rows: Rows) -> None:

@@ -12,9 +12,10 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from mmrl_envs.faults.fault import Fault, make_faults
+from mmrl_envs.faults.framewise import FramewiseProcess
 from mmrl_envs.faults.lamps import lamp_states, with_lamps
 from mmrl_envs.faults.patterns import State
-from mmrl_envs.faults.process import FaultProcess
+from mmrl_envs.readings import reading
 from mmrl_envs.wrappers.channels import AVAILABLE
 
 Observation = dict[str, NDArray[Any]]
@@ -27,10 +28,13 @@ class SensorDropout(
     """Lets the channels of a Dict observation fail.
 
     The observation gains `available`, a `MultiBinary` with one entry per channel in the order of
-    the Dict's keys. Values of unavailable channels are zeros. NaN or infinity that the environment
-    itself delivers in a channel makes it unavailable; NaN of a fault that is not announced arrives,
-    as from a sensor that lies, and lies outside of the space. Where zero lies outside of a
-    channel's bounds, the bounds are widened.
+    the Dict's keys. Values of unavailable channels are zeros. A channel in which the environment
+    itself delivers NaN, infinity, None or nothing is unavailable; NaN of a fault that is not
+    announced arrives, as from a sensor that lies, and lies outside of the space. Where zero lies
+    outside of a channel's bounds, the bounds are widened.
+
+    Frames that `StackFrames` has stacked for the agent fail one by one, when they are taken: after
+    an outage, those of the outage are not delivered.
 
     Of goal-conditioned environments Stable-Baselines3's `check_env` wants `compute_reward` at the
     outermost wrapper, where no Gymnasium wrapper has it; its `HerReplayBuffer` finds it inside. It
@@ -73,9 +77,10 @@ class SensorDropout(
         gymnasium.Wrapper.__init__(self, env)
         channels = failing_channels(env.observation_space)
         self.channels = tuple(channels)
+        self._spaces = channels
         self.observation_space = space_with_mask(channels)
         self._numbers = {n for n, space in channels.items() if isinstance(space, spaces.Discrete)}
-        self._process = FaultProcess(self.faults, channels, 1, keep_at_least=keep_at_least)
+        self._process = FramewiseProcess(self.faults, channels, 1, keep_at_least=keep_at_least)
         self._lamps = np.zeros(len(channels), np.int64)
 
     def reset(
@@ -107,8 +112,16 @@ class SensorDropout(
     def _fail(
         self, observation: Mapping[str, Any], info: dict[str, Any]
     ) -> tuple[Observation, dict[str, Any]]:
-        batch = {name: np.asarray(observation[name])[None] for name in self.channels}
-        values, available, faulty = self._process.apply(batch)
+        delivered = {
+            name: reading(name, observation.get(name), space)
+            for name, space in self._spaces.items()
+        }
+        lost = np.array([[value is None for value in delivered.values()]])
+        batch = {
+            name: np.zeros((1, *(space.shape or ())), space.dtype) if value is None else value[None]
+            for (name, value), space in zip(delivered.items(), self._spaces.values(), strict=True)
+        }
+        values, available, faulty = self._process.apply(batch, lost=lost)
         # [0, ...] keeps arrays without axes arrays; a Discrete channel is a number.
         single = {
             name: value[0] if name in self._numbers else value[0, ...]

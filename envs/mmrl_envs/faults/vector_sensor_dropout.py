@@ -11,9 +11,10 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from mmrl_envs.faults.fault import make_faults
+from mmrl_envs.faults.framewise import FramewiseProcess
 from mmrl_envs.faults.lamps import lamp_states, with_lamps
 from mmrl_envs.faults.mechanisms import Rows
-from mmrl_envs.faults.process import EVERYWHERE, FaultProcess
+from mmrl_envs.faults.process import EVERYWHERE
 from mmrl_envs.faults.sensor_dropout import (
     FaultSpecs,
     Observation,
@@ -68,7 +69,7 @@ class VectorSensorDropout(VectorWrapper[Observation, Any, Mapping[str, Any], Any
         self.channels = tuple(channels)
         self.single_observation_space = space_with_mask(channels)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self._process = FaultProcess(
+        self._process = FramewiseProcess(
             self.faults, channels, self.num_envs, keep_at_least=keep_at_least, copy=copy
         )
         self._all = np.ones(self.num_envs, np.bool_)

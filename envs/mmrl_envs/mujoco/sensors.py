@@ -19,6 +19,7 @@ from mmrl_envs.wrappers.channels import (
     named_channels,
     named_values,
 )
+from mmrl_envs.wrappers.conform import conform
 
 
 class MujocoSensors(gymnasium.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
@@ -67,7 +68,7 @@ class MujocoSensors(gymnasium.ObservationWrapper[Any, Any, Any], RecordConstruct
     def observation(self, observation: Any) -> Observation:
         """Return the observation with the present values of the sensors."""
         bare: Any = self.env.unwrapped
-        values = named_values(observation, self._state_name)
+        values = named_values(conform(observation, self.env.observation_space), self._state_name)
         for name, at in self._addresses.items():
             values[name] = bare.data.sensordata[at].astype(np.float32)
         return dict(sorted(values.items()))

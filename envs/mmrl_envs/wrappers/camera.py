@@ -21,6 +21,7 @@ from mmrl_envs.wrappers.channels import (
     named_channels,
     named_values,
 )
+from mmrl_envs.wrappers.conform import conform
 
 Image = NDArray[np.uint8]
 
@@ -99,7 +100,7 @@ class CameraObservation(gymnasium.ObservationWrapper[Any, Any, Any], RecordConst
 
     def observation(self, observation: Any) -> Observation:
         """Return the observation with an image of the present state."""
-        values = named_values(observation, self._state_name)
+        values = named_values(conform(observation, self.env.observation_space), self._state_name)
         values[self._name] = self._image()
         return dict(sorted(values.items()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import gymnasium
@@ -25,8 +26,9 @@ def dict_channels(space: spaces.Space[Any], wrapper: str) -> Channels:
     """
     if not isinstance(space, spaces.Dict):
         raise TypeError(
-            f"{wrapper} needs a Dict observation with one entry per channel, got {space}; "
-            "SplitObservation names the parts of a flat Box"
+            f"{wrapper} needs a Dict observation with one entry per channel, got {space}; before "
+            "it, {name: split, slices: {arm: [0, 7], hand: [7, 9]}} (SplitObservation) names the "
+            "parts of a flat Box, and {name: flatten} (FlattenDict) those of a Tuple"
         )
     refuse_mask(space.spaces, wrapper)
     return dict(space.spaces)
@@ -39,7 +41,7 @@ def named_channels(space: spaces.Space[Any], wrapper: str, name: str) -> Channel
     )
 
 
-def named_values(observation: Any, name: str) -> Observation:
+def named_values(observation: Any, name: str) -> dict[str, Any]:
     """Return a new Dict observation, the counterpart of :func:`named_channels`."""
     return dict(observation) if isinstance(observation, Mapping) else {name: observation}
 
@@ -61,10 +63,19 @@ def check_known(names: Iterable[str], known: Collection[str], wrapper: str) -> N
         raise ValueError(f"{wrapper}: no channels {unknown}, the observation has {sorted(known)}")
 
 
-def check_new(names: Iterable[str], existing: Collection[str], wrapper: str) -> None:
-    """Raise ValueError for names of new channels that are taken or reserved."""
+def check_new(
+    names: Iterable[str], existing: Collection[str], wrapper: str, *, dots: bool = False
+) -> None:
+    """Raise ValueError for names of new channels that are taken or reserved.
+
+    Args:
+        names: The new ones.
+        existing: The others.
+        wrapper: Who asks.
+        dots: Whether names may have dots, which networks cannot: where they are the environment's.
+    """
     for name in names:
-        if name == AVAILABLE or not name or "." in name:
+        if name == AVAILABLE or not name or ("." in name and not dots):
             raise ValueError(
                 f"{wrapper}: {name!r} cannot name a channel; {AVAILABLE!r}, empty names and dots "
                 "are reserved"
@@ -74,6 +85,23 @@ def check_new(names: Iterable[str], existing: Collection[str], wrapper: str) -> 
                 f"{wrapper}: a channel {name!r} exists already, choose another name than "
                 f"{sorted(existing)}"
             )
+
+
+def matching(patterns: Iterable[str], channels: Collection[str], wrapper: str) -> list[str]:
+    """Return the channels that any of the patterns names; * stands for anything.
+
+    Raises:
+        ValueError: A pattern names none.
+    """
+    chosen = []
+    for pattern in patterns:
+        found = [name for name in channels if fnmatchcase(name, pattern)]
+        if not found:
+            raise ValueError(
+                f"{wrapper}: no channel {pattern!r}, the observation has {sorted(channels)}"
+            )
+        chosen += found
+    return sorted(set(chosen))
 
 
 def channel_space(channels: Mapping[str, spaces.Space[Any]]) -> spaces.Space[Any]:

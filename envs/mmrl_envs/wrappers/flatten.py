@@ -10,6 +10,7 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
 from mmrl_envs.wrappers.channels import Observation, channel_space, check_new, refuse_mask
+from mmrl_envs.wrappers.conform import conform
 
 _LEAVES = (spaces.Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
 
@@ -21,12 +22,13 @@ class FlattenDict(gymnasium.ObservationWrapper[Any, Any, Any], RecordConstructor
     arrays pass as they are, and `compute_reward` keeps working on them.
 
     Args:
-        env: The environment, with a Dict observation of any depth; entries of a Tuple are named by
-            their index.
+        env: The environment, with a Dict or Tuple observation of any depth; entries of a Tuple are
+            named by their index.
         separator: What stands between the names of the levels; without dots.
 
     Raises:
-        TypeError: The observation is no Dict, or an entry has no fixed shape (Text, Graph, ...).
+        TypeError: The observation is neither Dict nor Tuple, or an entry has no fixed shape (Text,
+            Graph, ...).
         ValueError: Two entries get the same name, or sensors have failed already.
 
     Example:
@@ -38,15 +40,20 @@ class FlattenDict(gymnasium.ObservationWrapper[Any, Any, Any], RecordConstructor
     def __init__(self, env: gymnasium.Env[Any, Any], *, separator: str = "_") -> None:
         RecordConstructorArgs.__init__(self, separator=separator)
         super().__init__(env)
-        if not isinstance(env.observation_space, spaces.Dict):
-            raise TypeError(f"FlattenDict needs a Dict observation, got {env.observation_space}")
-        refuse_mask(env.observation_space.spaces, "FlattenDict")
+        if "." in separator:
+            raise ValueError(f"FlattenDict: names cannot be joined by dots, got {separator!r}")
+        space = env.observation_space
+        if not isinstance(space, spaces.Dict | spaces.Tuple):
+            raise TypeError(f"FlattenDict needs a Dict or Tuple observation, got {space}")
+        if isinstance(space, spaces.Dict):
+            refuse_mask(space.spaces, "FlattenDict")
         self._separator = separator
         self.observation_space = channel_space(flat_spaces(env.observation_space, separator))
 
     def observation(self, observation: Any) -> Observation:
         """Return the entries in one level."""
-        return dict(sorted(_entries(observation, self._separator)))
+        whole = conform(observation, self.env.observation_space)
+        return dict(sorted(_entries(whole, self._separator)))
 
 
 def flat_spaces(space: spaces.Space[Any], separator: str = "_") -> dict[str, spaces.Space[Any]]:
@@ -55,7 +62,7 @@ def flat_spaces(space: spaces.Space[Any], separator: str = "_") -> dict[str, spa
     for name, part in sorted(_space_entries(space, separator), key=lambda entry: entry[0]):
         if not isinstance(part, _LEAVES):
             raise TypeError(f"entry {name!r} has no fixed shape and cannot be a channel: {part}")
-        check_new([name], flat, f"FlattenDict(separator={separator!r})")
+        check_new([name], flat, f"FlattenDict(separator={separator!r})", dots=True)
         flat[name] = part
     return flat
 

@@ -24,6 +24,8 @@ from mmrl_envs.wrappers.channels import (
     check_known,
     dict_channels,
 )
+from mmrl_envs.wrappers.conform import conform
+from mmrl_envs.wrappers.stacked import Stacked
 
 Path = str | os.PathLike[str]
 
@@ -51,7 +53,7 @@ class _Normalizer:
         shapes = {name: existing[name].shape or () for name in self.names}
         self.statistics = _statistics(shapes, statistics, update)
         for name in self.names:
-            existing[name] = spaces.Box(-clip, clip, shapes[name], np.float32)
+            existing[name] = _normalized(existing[name], clip)
         self.space = channel_space(existing)
 
     def see(self, batch: Mapping[str, NDArray[Any]]) -> None:
@@ -146,6 +148,7 @@ class NormalizeChannels(gymnasium.ObservationWrapper[Any, Any, Any], RecordConst
 
     def observation(self, observation: Any) -> Observation:
         """See an observation, unless frozen, and return it normalized."""
+        observation = conform(observation, self.env.observation_space)
         names = self._normalizer.names
         self._normalizer.see({name: np.asarray(observation[name])[None] for name in names})
         return self._normalizer.normalize(observation)
@@ -230,6 +233,14 @@ class VectorNormalizeChannels(VectorWrapper[Any, Any, Any, Any, Any]):
             self._normalizer.see({name: np.asarray(v)[None] for name, v in last.items()})
             normalized[index] = self._normalizer.normalize(last)
         return normalized
+
+
+def _normalized(space: spaces.Space[Any], clip: float) -> spaces.Space[Any]:
+    """Return the space of what comes out; frames stay frames."""
+    box = spaces.Box(-clip, clip, space.shape or (), np.float32)
+    if not isinstance(space, Stacked):
+        return box
+    return Stacked(box.low, box.high, np.float32, frames=space.frames, axis=space.axis)
 
 
 def _chosen(existing: Channels, channels: Sequence[str] | None) -> list[str]:

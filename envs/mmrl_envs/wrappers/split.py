@@ -20,6 +20,7 @@ from mmrl_envs.wrappers.channels import (
     class_names,
     dict_channels,
 )
+from mmrl_envs.wrappers.conform import conform
 
 Indices = NDArray[np.intp]
 
@@ -88,6 +89,7 @@ class SplitObservation(gymnasium.ObservationWrapper[Any, Any, Any], RecordConstr
 
     def observation(self, observation: Any) -> Observation:
         """Return the channels, as copies."""
+        observation = conform(observation, self.env.observation_space)
         flat = observation if self._source is None else observation[self._source]
         channels = {name: flat[at] for name, at in self._indices.items()}
         if self._source is not None:

@@ -55,15 +55,26 @@ def test_wrong_observations_are_refused(replay: Any) -> None:
     with pytest.raises(ValueError, match=r"FlattenDict\(separator='_'\): a channel 'a_b' exists"):
         FlattenDict(replay(clash, []))
     FlattenDict(replay(clash, []), separator="/")
-    with pytest.raises(ValueError, match=r"'a\.b' cannot name a channel"):
+    with pytest.raises(ValueError, match=r"names cannot be joined by dots, got '\.'"):
         FlattenDict(replay(clash, []), separator=".")
     with pytest.raises(TypeError, match=r"entry 'a_text' has no fixed shape.*Text"):
         FlattenDict(replay(spaces.Dict({"a": spaces.Dict({"text": spaces.Text(5)})}), []))
-    with pytest.raises(TypeError, match="FlattenDict needs a Dict observation, got Box"):
+    with pytest.raises(TypeError, match="FlattenDict needs a Dict or Tuple observation, got Box"):
         FlattenDict(replay(box(2), []))
     masked = spaces.Dict({"available": spaces.MultiBinary(1), "a": box(1)})
     with pytest.raises(ValueError, match="before its sensors fail"):
         FlattenDict(replay(masked, []))
+
+
+def test_tuples_are_named_by_index(replay: Any) -> None:
+    space = spaces.Tuple((box(2), spaces.Dict({"arm.left": box(1)})))
+    env = FlattenDict(replay(space, [(np.ones(2, np.float32), {"arm.left": np.zeros(1)})]))
+    observation, _ = env.reset()
+    assert env.observation_space.contains(observation)
+    assert {name: values.tolist() for name, values in observation.items()} == {
+        "0": [1, 1],
+        "1_arm.left": [0],
+    }
 
 
 class TestRobots:

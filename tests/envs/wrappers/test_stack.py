@@ -74,12 +74,38 @@ def test_a_sensor_that_reuses_its_buffer_is_copied(replay: Any) -> None:
     assert observation["a"].ravel().tolist() == [0, 5]
 
 
-def test_missing_values_stay_missing(replay: Any) -> None:
+def test_a_frame_that_never_arrived_is_replaced_later(replay: Any) -> None:
     space = spaces.Dict({"a": spaces.Box(-9, 9, (1,), np.float32)})
-    values = [{"a": np.array([v], np.float32)} for v in (1.0, np.nan, 3.0)]
+    values = [{"a": np.array([v], np.float32)} for v in (1.0, np.nan, 3.0, 4.0)]
+    env = StackFrames(replay(space, values), 3)
+    env.reset()
+    seen = [env.step(0)[0]["a"].ravel().tolist() for _ in range(3)]
+    assert np.isnan(seen[0]).all()
+    assert seen[1:] == [[1, 1, 3], [3, 3, 4]]
+    nothing = replay(space, [{"a": None}, *values[2:]])
+    env = StackFrames(nothing, 2)
+    assert np.isnan(env.reset()[0]["a"]).all()
+    assert env.step(0)[0]["a"].ravel().tolist() == [3, 3]
+
+
+def test_a_partial_frame_is_told_as_it_is(replay: Any) -> None:
+    space = spaces.Dict({"a": spaces.Box(-9, 9, (2,), np.float32)})
+    values = [{"a": np.array(v, np.float32)} for v in ([1, 2], [np.nan, 5], [3, 4])]
     env = StackFrames(replay(space, values), 2)
     env.reset()
-    np.testing.assert_array_equal(env.step(0)[0]["a"].ravel(), [1, np.nan])
+    np.testing.assert_array_equal(env.step(0)[0]["a"], [[1, 2], [np.nan, 5]])
+    np.testing.assert_array_equal(env.step(0)[0]["a"], [[3, 4], [3, 4]])
+
+
+def test_images_with_their_channels_last_are_joined_along_them(replay: Any) -> None:
+    space = spaces.Dict({"cam": spaces.Box(0, 255, (8, 9, 3), np.uint8)})
+    images = [{"cam": np.full((8, 9, 3), value, np.uint8)} for value in (1, 2)]
+    env = StackFrames(replay(space, images), 2)
+    env.reset()
+    stacked = env.step(0)[0]["cam"]
+    assert env.observation_space.contains({"cam": stacked})
+    assert stacked.shape == (8, 9, 6)
+    assert stacked[0, 0].tolist() == [1, 1, 1, 2, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -103,3 +129,5 @@ def test_it_must_come_before_sensors_fail(replay: Any) -> None:
         StackFrames(replay(space, []), 2)
     with pytest.raises(TypeError, match=r"StackFrames needs a Dict observation.*got Box"):
         StackFrames(replay(spaces.Box(0, 1, (1,)), []), 2)
+    with pytest.raises(ValueError, match="kept_by must be 'agent' or 'sensor', got 'me'"):
+        StackFrames(replay(space, []), 2, kept_by="me")

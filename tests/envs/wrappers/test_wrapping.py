@@ -19,6 +19,7 @@ from mmrl_envs.wrappers.stack import StackFrames
 from mmrl_envs.wrappers.wrapping import WRAPPERS, check_wrappers, wrap
 
 SPLIT = {"name": "split", "slices": {"cart": [0, 2], "pole": [2, 4]}}
+TIME, RESIZE = "gymnasium.wrappers:TimeLimit", "gymnasium.wrappers:ResizeObservation"
 
 
 def cart(**kwargs: Any) -> gymnasium.Env[Any, Any]:
@@ -49,6 +50,12 @@ def test_it_does_what_the_wrapper_does() -> None:
     observation, _ = wrap(cart(), [SPLIT]).reset(seed=3)
     for name, values in expected.items():
         np.testing.assert_array_equal(observation[name], values)
+
+
+def test_any_wrapper_can_be_named() -> None:
+    env = wrap(cart(), [{"name": TIME, "max_episode_steps": 2}, SPLIT])
+    env.reset(seed=0)
+    assert [env.step(0)[3] for _ in range(2)] == [False, True]
 
 
 def test_nothing_leaves_the_environment_as_it_is() -> None:
@@ -85,6 +92,11 @@ def test_every_name_is_of_a_wrapper_that_can_be_rebuilt() -> None:
         ),
         ([{**SPLIT, "channel": "a"}], r"\(split\) has no arguments \['channel'\]; known: \['sl"),
         ([{"name": "mujoco_sensors"}], r"\(mujoco_sensors\) needs \['channels'\]"),
+        ([{"name": "nowhere:Wrapper"}], r"wrappers\[0\] cannot be imported: No module .*nowhere"),
+        ([{"name": "gymnasium.wrappers:Nothing"}], r"cannot be imported: .*no attribute 'Nothing'"),
+        ([{"name": "math:pi"}], r"wrappers\[0\]: math:pi is no gymnasium.Wrapper but 3\.14"),
+        ([{"name": TIME, "limit": 3}], r"TimeLimit\) has no arguments \['limit'\]; known: \['max_"),
+        ([{"name": TIME}], r"\(gymnasium.wrappers:TimeLimit\) needs \['max_episode_steps'\]"),
     ],
 )
 def test_what_is_wrong_without_an_environment(specs: Any, message: str) -> None:
@@ -109,7 +121,8 @@ def test_what_is_no_mapping() -> None:
         ([{"name": "split", "slices": {"a": [0, 3], "b": [2, 4]}}], ValueError, "overlap in entry"),
         ([{"name": "split", "slices": {"a": [0, 9]}}], ValueError, "stop of slice 'a' must be"),
         ([{"name": "split"}], ValueError, r"\(split\): no preset for CartPoleEnv"),
-        ([{"name": "flatten"}], TypeError, r"\(flatten\): FlattenDict needs a Dict"),
+        ([{"name": "flatten"}], TypeError, r"\(flatten\): FlattenDict needs a Dict or"),
+        ([{"name": RESIZE, "shape": [9, 9]}], ValueError, r"\(gymnasium.wrappers:Resize"),
         ([{"name": "camera"}], ValueError, r"\(camera\): .*render mode 'rgb_array', got None"),
         ([{"name": "camera", "source": "mujoco"}], TypeError, "holds a MuJoCo `model`"),
     ],

@@ -53,7 +53,7 @@ def test_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_commands_compose() -> None:
     commands = re.findall(r"^    python -m mmrl.train (.*)$", TEXT, re.MULTILINE)
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         assert made(*re.findall(r"'(.*?)'|(\S+)", command)).models, command
 

@@ -17,7 +17,7 @@ from mmrl.classification.scores import join_scores
 from mmrl.control.check import check_conditions, check_trained
 from mmrl.control.config import ConditionConfig, EvaluateConfig, TrainConfig
 from mmrl.control.evaluate import all_conditions, film, measure, write_results
-from mmrl.control.kept_statistics import config_of
+from mmrl.control.normalization_statistics import config_of
 from mmrl.report.robustness import (
     Row,
     check_score,

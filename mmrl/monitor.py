@@ -16,7 +16,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl.control.check import check_trained
 from mmrl.control.envs import make_envs
-from mmrl.control.kept_statistics import config_of
+from mmrl.control.normalization_statistics import config_of
 from mmrl.files import write_atomically
 from mmrl.report.monitor import monitor_figure, monitor_table, to_csv
 from mmrl.report.plots import to_pixels, to_png

@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection
 
 RENAMED = {
+    "agent.frames": "agent.total_timesteps",
+    "agent.noise": "agent.action_noise",
+    "agent.action_noise.decay_frames": "agent.action_noise.decay_timesteps",
+    "agent.policy_kwargs.activation": "agent.policy_kwargs.activation_fn",
+    "collect.policy_frames": "collect.warmup_timesteps",
     "method.trunks": "method.encoders",
 }
 """Keys of settings, old and new."""
+
+RENAMED_VALUES = {"collect.policy=partly_trained": "collect.policy=warmup"}
+"""Values of settings, old and new."""
 
 _LAST = {old.rpartition(".")[2]: new.rpartition(".")[2] for old, new in RENAMED.items()}
 

@@ -7,7 +7,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from mmrl.renamed import new_name
+from mmrl.renamed import RENAMED_VALUES, new_name
 
 T = TypeVar("T")
 
@@ -76,6 +76,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     plain = hint if origin is None else origin
     if isinstance(value, plain) and not (isinstance(value, bool) and plain is not bool):
+        if now := RENAMED_VALUES.get(f"{where}={value}"):
+            raise ConfigError(f"{where}={value} is called {now} now")
         return value
     raise ConfigError(f"{where} must be {_NAMES.get(plain, plain)}, got {value!r}")
 

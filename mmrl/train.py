@@ -29,7 +29,7 @@ from mmrl.control.check import check_environment
 from mmrl.control.collect import check_collecting, collect_data, given_policy
 from mmrl.control.comparison import compare
 from mmrl.control.config import RANDOM, TrainConfig, from_mapping
-from mmrl.control.kept_statistics import config_of
+from mmrl.control.normalization_statistics import config_of
 from mmrl.control.pretrain import pretrain
 from mmrl.control.task import STATE, train
 from mmrl.runs.command_line import command_line, refuse_other_settings

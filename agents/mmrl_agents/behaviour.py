@@ -1,4 +1,4 @@
-"""Policies that collect observations: random, given, or partly trained on the bare environment."""
+"""Behaviour policies, which collect observations: random, given, or warmed up without wrappers."""
 
 from __future__ import annotations
 

@@ -28,13 +28,13 @@ from mmrl_agents.config import (
 )
 from mmrl_agents.extractor import EncoderExtractor
 from mmrl_agents.latent import LatentVecEnv, check_channels
-from mmrl_agents.noise import NoiseConfig, ScheduledNoise
+from mmrl_agents.noise import ActionNoiseConfig, ScheduledNoise
 from mmrl_agents.paper.rules import TerminalTimeLimit, UnitActions
 
 __all__ = [
     "ALGORITHMS",
+    "ActionNoiseConfig",
     "AgentConfig",
-    "NoiseConfig",
     "build_agent",
     "build_policy",
     "training_env",
@@ -146,7 +146,7 @@ def build_agent(
         default = inspect.signature(algorithm).parameters["learning_rate"].default
         rate = float(arguments.get("learning_rate", default))
         arguments["learning_rate"] = HoldThenFall(rate, config.decay_from)
-    if issubclass(algorithm, OffPolicyAlgorithm) and config.noise.name != "none":
+    if issubclass(algorithm, OffPolicyAlgorithm) and config.action_noise.name != "none":
         arguments["action_noise"] = _noise(config, venv, arguments, seed)
     model = algorithm(
         policy_class(config, isinstance(venv.observation_space, spaces.Dict)),
@@ -192,13 +192,13 @@ def _noise(
     default = inspect.signature(algorithm_class(config.algorithm)).parameters["learning_starts"]
     start = int(arguments.get("learning_starts", default.default))
     action_dim = get_action_dim(venv.action_space)
-    return ScheduledNoise(config.noise, action_dim, venv.num_envs, start=start, seed=seed)
+    return ScheduledNoise(config.action_noise, action_dim, venv.num_envs, start=start, seed=seed)
 
 
 def _policy_kwargs(config: AgentConfig, checkpoint: Path | str | None) -> dict[str, Any]:
     chosen = dict(config.policy_kwargs)
-    if "activation" in chosen:
-        chosen["activation_fn"] = ACTIVATIONS[chosen.pop("activation")]
+    if "activation_fn" in chosen:
+        chosen["activation_fn"] = ACTIVATIONS[chosen.pop("activation_fn")]
     if checkpoint is not None:
         normalized = bool(chosen.get("normalize_images", True))
         chosen["features_extractor_class"] = EncoderExtractor

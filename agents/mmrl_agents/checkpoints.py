@@ -33,7 +33,7 @@ from mmrl.files import write_atomically
 from mmrl_agents.build import build_policy
 from mmrl_agents.config import AgentConfig
 from mmrl_agents.latent import LatentVecEnv
-from mmrl_agents.noise import NoiseConfig
+from mmrl_agents.noise import ActionNoiseConfig
 from mmrl_agents.spaces import from_plain, to_plain
 
 DESCRIPTION = "mmrl.json"
@@ -190,5 +190,5 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _config(plain: Mapping[str, Any]) -> AgentConfig:
     settings = dict(plain)
-    noise = NoiseConfig(**settings.pop("noise"))
-    return AgentConfig(noise=noise, **settings)
+    noise = ActionNoiseConfig(**settings.pop("action_noise"))
+    return AgentConfig(action_noise=noise, **settings)

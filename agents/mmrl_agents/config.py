@@ -13,7 +13,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
-from mmrl_agents.noise import NoiseConfig
+from mmrl.renamed import new_name
+from mmrl_agents.noise import ActionNoiseConfig
 from mmrl_agents.paper.ddpg import PaperDDPGPolicy
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
@@ -59,7 +60,6 @@ NOT_IN_ARGUMENTS = {
 
 NOT_IN_POLICY_KWARGS = {
     "action_space",
-    "activation_fn",
     "features_extractor_class",
     "features_extractor_kwargs",
     "lr_schedule",
@@ -77,15 +77,15 @@ class AgentConfig:
     Args:
         algorithm: `sac`, `td3`, `ddpg` (continuous actions), `dqn` (discrete ones), `ppo`, `a2c`,
             or `recurrent_ppo` (extra `contrib`).
-        frames: Environment steps of the training, all environments together.
+        total_timesteps: Environment steps of the training, all environments together.
         n_envs: Environments that are stepped at once.
         policy: A name that the algorithm knows, or `PaperDDPGPolicy` (ddpg, td3); `auto`: an MLP
             on latents, the multi-input policy on Dict observations.
-        policy_kwargs: `net_arch`, `activation` (by name), and what else the policy class takes.
+        policy_kwargs: `net_arch`, `activation_fn` (by name), and what else the policy class takes.
         arguments: What the algorithm's constructor takes, e.g. `learning_rate`, `gamma`.
-        noise: Exploration noise of off-policy algorithms with continuous actions.
-        learning_rate_schedule: `constant`, or `linear`: to zero at the last frame.
-        decay_from: Share of the frames after which a linear schedule begins to fall, in [0, 1).
+        action_noise: Exploration noise of off-policy algorithms with continuous actions.
+        learning_rate_schedule: `constant`, or `linear`: to zero at the last step.
+        decay_from: Share of the steps after which a linear schedule begins to fall, in [0, 1).
         initialization: `default`, or `xavier_uniform` weights in the policy's linear layers.
         action_rule: `scaled`: a policy's actions cover the environment's range. `paper`: see
             `mmrl_agents.paper.rules.UnitActions`.
@@ -109,12 +109,12 @@ class AgentConfig:
     """
 
     algorithm: str = "sac"
-    frames: int = 15_000
+    total_timesteps: int = 15_000
     n_envs: int = 1
     policy: str = AUTO
     policy_kwargs: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
-    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    action_noise: ActionNoiseConfig = field(default_factory=ActionNoiseConfig)
     learning_rate_schedule: str = "constant"
     decay_from: float = 0.0
     initialization: str = "default"
@@ -125,7 +125,7 @@ class AgentConfig:
 
     def __post_init__(self) -> None:
         algorithm = algorithm_class(self.algorithm)
-        for name in ("frames", "n_envs"):
+        for name in ("total_timesteps", "n_envs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.decay_from < 1:
@@ -136,14 +136,15 @@ class AgentConfig:
         _check_name("policy", self.policy, [AUTO, *policies(self.algorithm)])
         known = constructor_arguments(algorithm) - NOT_IN_ARGUMENTS
         _check_arguments(self.algorithm, self.arguments, known)
-        known = constructor_arguments(policy_class(self)) - NOT_IN_POLICY_KWARGS | {"activation"}
+        known = constructor_arguments(policy_class(self)) - NOT_IN_POLICY_KWARGS
         _check_arguments(f"policy_kwargs of {self.algorithm}", self.policy_kwargs, known)
-        activation = self.policy_kwargs.get("activation", "relu")
-        _check_name("policy_kwargs.activation", activation, ACTIVATIONS)
-        if self.noise.name != "none" and "action_noise" not in constructor_arguments(algorithm):
+        activation = self.policy_kwargs.get("activation_fn", "relu")
+        _check_name("policy_kwargs.activation_fn", activation, ACTIVATIONS)
+        explores = "action_noise" in constructor_arguments(algorithm)
+        if self.action_noise.name != "none" and not explores:
             raise ValueError(
                 f"{self.algorithm} explores in its own way and takes no action noise, got "
-                f"noise.name={self.noise.name!r}; set it to 'none'"
+                f"action_noise.name={self.action_noise.name!r}; set it to 'none'"
             )
 
 
@@ -229,6 +230,9 @@ def _check_name(what: str, name: str, known: Iterable[str]) -> None:
 
 
 def _check_arguments(what: str, arguments: Iterable[str], known: set[str]) -> None:
+    for name in arguments:
+        if name not in known and (now := new_name(name, known)):
+            raise ValueError(f"{what}: {name} is called {now} now")
     if unknown := sorted(set(arguments) - known):
         raise ValueError(
             f"unknown argument of {what}: {', '.join(unknown)}; known: {', '.join(sorted(known))}"

@@ -15,7 +15,7 @@ from mmrl_agents.state import read_state, write_state
 
 def train_agent(
     model: BaseAlgorithm,
-    frames: int,
+    total_timesteps: int,
     *,
     folder: Path | None = None,
     every: int = 5_000,
@@ -23,16 +23,16 @@ def train_agent(
     callbacks: Sequence[BaseCallback] = (),
     progress: bool = True,
 ) -> BaseAlgorithm:
-    """Trains until `frames` environment steps are done, from where an earlier attempt stopped.
+    """Trains for so many environment steps in all, from where an earlier attempt stopped.
 
-    Frames, optimizers, replay, schedules, noise and random streams are continued; episodes that
+    Timesteps, optimizers, replay, schedules, noise and random streams are continued; episodes that
     were running when the state was saved start anew.
 
     Args:
         model: Fresh from `build_agent`.
-        frames: In all, earlier attempts included.
+        total_timesteps: Environment steps in all, earlier attempts included.
         folder: Where the state is kept, and looked for; None: not at all.
-        every: Frames between two states that are kept.
+        every: Environment steps between two states that are kept.
         keep: Keeps in the folder, too, what the environments need to go on from a state.
         callbacks: More of Stable-Baselines3's.
         progress: Whether a bar with the time left is shown.
@@ -43,16 +43,16 @@ def train_agent(
     """
     if folder is not None:
         read_state(model, folder)
-    if model.num_timesteps >= frames:
+    if model.num_timesteps >= total_timesteps:
         return model
     chosen = list(callbacks)
     if folder is not None:
         chosen.append(KeepState(folder, every, keep))
     if progress:
-        chosen.append(ProgressBar(frames))
+        chosen.append(ProgressBar(total_timesteps))
     told = CallbackList(chosen)
     model.learn(
-        frames - model.num_timesteps,
+        total_timesteps - model.num_timesteps,
         callback=told,
         tb_log_name="policy",
         reset_num_timesteps=model.num_timesteps == 0,
@@ -66,7 +66,7 @@ class KeepState(BaseCallback):
 
     Args:
         folder: Where.
-        every: Frames between two states.
+        every: Environment steps between two states.
         keep: Called with the folder before each.
     """
 
@@ -75,7 +75,7 @@ class KeepState(BaseCallback):
     ) -> None:
         super().__init__()
         if every < 1:
-            raise ValueError(f"every must be at least 1 frame, got {every}")
+            raise ValueError(f"every must be at least 1 step, got {every}")
         self.folder = folder
         self.every = every
         self.keep = keep
@@ -96,20 +96,20 @@ class KeepState(BaseCallback):
 
 
 class ProgressBar(BaseCallback):
-    """A bar with frames, frames per second, the time left and the mean reward per step.
+    """A bar with environment steps, steps per second, the time left and the mean reward per step.
 
     Args:
-        frames: Of the whole training.
+        total_timesteps: Environment steps of the whole training.
     """
 
-    def __init__(self, frames: int) -> None:
+    def __init__(self, total_timesteps: int) -> None:
         super().__init__()
-        self.frames = frames
+        self.total_timesteps = total_timesteps
         self.bar: tqdm[Any] | None = None
 
     def _on_training_start(self) -> None:
         done = self.model.num_timesteps
-        self.bar = tqdm(total=self.frames, initial=done, desc="train", unit="frame")
+        self.bar = tqdm(total=self.total_timesteps, initial=done, desc="train", unit="step")
 
     def _on_step(self) -> bool:
         assert self.bar is not None

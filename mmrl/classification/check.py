@@ -11,7 +11,7 @@ from mmrl.data.dataset import DataError, DataSet
 from mmrl.data.sets import load
 from mmrl.methods import METHODS, Method
 from mmrl.runs.device import check_device
-from mmrl.runs.given_encoder import given_encoder
+from mmrl.runs.pretrained_encoder import pretrained_encoder
 from mmrl.settings import ConfigError
 from mmrl.training.augment import Augment
 from mmrl.training.config import FitConfig
@@ -36,7 +36,7 @@ def check_classification(config: ClassificationConfig) -> DataSet:
         raise ConfigError(f"missing: {error}") from error
     try:
         if config.encoder is not None:
-            method = given_encoder(config.encoder, data.modalities)
+            method = pretrained_encoder(config.encoder, data.modalities)
         else:
             method = METHODS[config.method](data.modalities, config.settings_for(data))
     except (TypeError, ValueError) as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmrl.data.dataset import DataSet
 from mmrl.data.missingness import make_rules
-from mmrl.data.protocol import Protocol
+from mmrl.data.protocol import MissingnessProtocol
 from mmrl.data.sets import LOADERS
 from mmrl.methods import METHODS, PREDICTOR, Method, Supervised
 from mmrl.methods.method import MethodConfig
@@ -201,9 +201,9 @@ class ClassificationConfig:
         """What learns from the labels: the method, or a predictor on its representation."""
         return METHODS[self.method if self.is_supervised else PREDICTOR]
 
-    def protocol(self, test: Any) -> Protocol:
+    def protocol(self, test: Any) -> MissingnessProtocol:
         """What is missing in training and validation, and in the test under one condition."""
-        return Protocol.make(
+        return MissingnessProtocol.make(
             self.missing.train,
             test,
             None if self.missing.valid == AS_TRAINING else self.missing.valid or (),

@@ -22,7 +22,7 @@ from mmrl.methods import METHODS, Method, Supervised, predictor_on
 from mmrl.report.scores import LOWER_IS_BETTER, SCORES, SUMMARY, main_metric
 from mmrl.runs.device import resolve_device
 from mmrl.runs.folder import RunFolder
-from mmrl.runs.given_encoder import given_encoder
+from mmrl.runs.pretrained_encoder import pretrained_encoder
 from mmrl.runs.progress import Advance, Curve, progress_bar
 from mmrl.runs.run import Run, at_work
 from mmrl.runs.seeding import CLASSIFIER, FITTING, stream
@@ -60,7 +60,7 @@ def assist_classification(config: ClassificationConfig, run: RunFolder | None) -
     encoder = None
     if not config.is_supervised:
         if config.encoder is not None:
-            encoder = given_encoder(config.encoder)
+            encoder = pretrained_encoder(config.encoder)
         elif run is not None and run.finished("pretrain"):
             encoder = checkpoint.load(run.path, PRETRAINED)
         else:
@@ -144,7 +144,7 @@ def pretrain_stage(run: Run[ClassificationConfig], data: DataSet) -> None:
 def take_encoder(path: str, run: Run[ClassificationConfig]) -> None:
     """The encoder of another run; that it fits was checked before."""
     with run.folder.stage("pretrain", tuple(f"{PRETRAINED}.{s}" for s in ("safetensors", "yaml"))):
-        method = given_encoder(path)
+        method = pretrained_encoder(path)
         checkpoint.save(method, run.path, PRETRAINED)
         run.folder.add_metrics(pretrain={"encoder": path, "method": method.name})
     run.console.print(f"encoder ({method.name}) of {path}")

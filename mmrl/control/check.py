@@ -11,7 +11,7 @@ from mmrl.methods import METHODS
 from mmrl.modality import Modality
 from mmrl.runs.device import check_device
 from mmrl.runs.folder import RunFolder, RunFolderError
-from mmrl.runs.given_encoder import given_encoder
+from mmrl.runs.pretrained_encoder import pretrained_encoder
 from mmrl.settings import ConfigError
 from mmrl.training.augment import Augment
 from mmrl_agents.config import check_actions
@@ -32,7 +32,7 @@ def check_environment(config: TrainConfig) -> None:
             envs.single_observation_space, config.env.kinds, config.env.shared_scale
         )
         if config.encoder is not None:
-            given_encoder(config.encoder, modalities)
+            pretrained_encoder(config.encoder, modalities)
         elif config.method_settings is not None:
             METHODS[config.method](modalities, config.method_settings)
             Augment(config.fit.augment, modalities)

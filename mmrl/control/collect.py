@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mmrl.checkpoint import CheckpointError
-from mmrl.control.config import PARTLY_TRAINED, RANDOM, TrainConfig
+from mmrl.control.config import RANDOM, WARMUP, TrainConfig
 from mmrl.control.envs import make_envs
 from mmrl.control.policy import EpisodeRewards, forget_replay
 from mmrl.data import ArrayData, collect
@@ -30,7 +30,8 @@ CURVE = "rewards.csv"
 def behaviour_agent(config: TrainConfig) -> AgentConfig:
     """The algorithm of a policy that collects: its own, or that of the run."""
     agent = config.collect.agent or config.agent
-    return replace(agent, frames=config.collect.policy_frames, finetune=False, normalize=False)
+    total = config.collect.warmup_timesteps
+    return replace(agent, total_timesteps=total, finetune=False, normalize=False)
 
 
 def check_collecting(config: TrainConfig) -> None:
@@ -41,7 +42,7 @@ def check_collecting(config: TrainConfig) -> None:
     """
     if config.collect.policy == RANDOM or config.method_settings is None:
         return
-    if config.collect.policy != PARTLY_TRAINED:
+    if config.collect.policy != WARMUP:
         given_policy(config)
         return
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -73,7 +74,7 @@ def given_policy(config: TrainConfig) -> Chooses:
     except CheckpointError as error:
         raise ConfigError(
             f"collect.policy is {config.collect.policy!r}: {error}; it can also be {RANDOM!r} or "
-            f"{PARTLY_TRAINED!r}, and collect.agent tells the algorithm and network of a zip"
+            f"{WARMUP!r}, and collect.agent tells the algorithm and network of a zip"
         ) from error
     finally:
         envs.close()
@@ -81,21 +82,24 @@ def given_policy(config: TrainConfig) -> Chooses:
 
 
 def train_behaviour(config: TrainConfig, scratch: Path | None, advance: Advance) -> Chooses:
-    """Trains a policy for a while on what the bare environment returns, from where it stopped.
+    """Trains the warm-up policy on what the bare environment returns, from where it stopped.
 
     Args:
         config: Of the run.
         scratch: Folder of the resumable state and of a curve of its rewards.
-        advance: Takes the number of frames.
+        advance: Takes the number of steps.
     """
     agent = behaviour_agent(config)
     envs = GymnasiumVecEnv(make_envs(replace(config.env, wrappers=[]), agent.n_envs))
     venv = training_env(agent, envs)
     seed = stream(config.seed, BEHAVIOUR) % 2**31
     model = build_agent(agent, venv, seed=seed, device=resolve_device(config.device))
-    watch = [] if scratch is None else [EpisodeRewards(Curve(scratch / CURVE, "frames"), advance)]
-    every = max(500, agent.frames // 10)
-    train_agent(model, agent.frames, folder=scratch, every=every, callbacks=watch, progress=False)
+    watch = []
+    if scratch is not None:
+        watch = [EpisodeRewards(Curve(scratch / CURVE, "timesteps"), advance)]
+    total = agent.total_timesteps
+    every = max(500, total // 10)
+    train_agent(model, total, folder=scratch, every=every, callbacks=watch, progress=False)
     venv.close()
     forget_replay(model)
     model.policy.set_training_mode(False)

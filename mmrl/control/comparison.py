@@ -10,7 +10,7 @@ from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl.control.config import ComparisonConfig, TrainConfig, VariantConfig, to_stored
-from mmrl.control.kept_statistics import keep_statistics
+from mmrl.control.normalization_statistics import keep_statistics
 from mmrl.methods.settings import NO_METHOD
 from mmrl.report.plots import robustness_figure, to_png
 from mmrl.report.robustness import (
@@ -86,7 +86,7 @@ def _write(
 ) -> None:
     reference, score = config.env.reference, config.env.score
     summaries = summarise(rows, confidence=config.evaluate.confidence, score=score)
-    title = f"{config.experiment}: {config.agent.frames:,} frames each"
+    title = f"{config.experiment}: {config.agent.total_timesteps:,} steps each"
     title += f", without {len(failed)} that failed" * bool(failed)
     figure = robustness_figure(summaries, title=title, reference=reference, score=score)
     run.write_text("robustness.csv", to_csv(rows))
@@ -101,7 +101,7 @@ def _write(
 
 
 def _costs(runs: list[RunFolder]) -> dict[str, float]:
-    """Means over seeds; seconds of all stages, frames per second and memory of the policy's."""
+    """Means over seeds; seconds of all stages, steps per second and memory of the policy's."""
     found = [run.metrics() for run in runs]
 
     def mean(section: str, key: str) -> float:
@@ -110,9 +110,9 @@ def _costs(runs: list[RunFolder]) -> dict[str, float]:
     seconds = [sum(metrics["seconds"].values()) for metrics in found]
     collected = [metrics.get("collect", {}).get("samples", 0) for metrics in found]
     return {
-        "frames/s": mean("train", "frames_per_second"),
+        "steps/s": mean("train", "timesteps_per_second"),
         "replay MB": mean("train", "replay_megabytes"),
         "policy parameters": int(mean("train", "parameters")),
-        "frames without reward": int(np.mean(collected)),
+        "steps without reward": int(np.mean(collected)),
         "minutes in all": float(np.mean(seconds)) / 60,
     }

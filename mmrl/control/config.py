@@ -21,7 +21,7 @@ from mmrl_envs.faults import make_faults
 from mmrl_envs.wrappers.wrapping import check_wrappers
 
 CONTROL = "control"
-RANDOM, PARTLY_TRAINED = "random", "partly_trained"
+RANDOM, WARMUP = "random", "warmup"
 """Who acts while observations are collected, besides a policy that is given by its path."""
 
 NO_RUNNING_STATISTICS = (
@@ -90,12 +90,12 @@ class CollectConfig:
     """What the encoder is pretrained on: observations, and who acts while they are made.
 
     Args:
-        policy: `random`: uniformly random actions. `partly_trained`: a policy that is trained for
-            `policy_frames` on what the environment returns without its wrappers. Or a path: the
+        policy: `random`: uniformly random actions. `warmup`: a policy that is trained for
+            `warmup_timesteps` on what the environment returns without its wrappers. Or a path: the
             folder of a run with the same sensors, or a zip that Stable-Baselines3 saved, of a
             policy on what the environment returns without its wrappers; nothing is unpickled.
-        policy_frames: See `policy`.
-        agent: Algorithm of a policy that is partly trained, or of the zip; None: that of the run.
+        warmup_timesteps: Environment steps for which the warm-up policy is trained.
+        agent: Algorithm of the warm-up policy, or of the zip; None: that of the run.
         random_episodes: Share of episodes in which a policy's actions are replaced by random ones,
             for data that cover more than it does.
         random_actions: Share of steps of the other episodes.
@@ -108,7 +108,7 @@ class CollectConfig:
     """
 
     policy: str = RANDOM
-    policy_frames: int = 50_000
+    warmup_timesteps: int = 50_000
     agent: AgentConfig | None = None
     random_episodes: float = 0.2
     random_actions: float = 0.1
@@ -119,7 +119,7 @@ class CollectConfig:
     keep: bool = False
 
     def __post_init__(self) -> None:
-        _positive(self, "samples", "test_samples", "n_envs", "policy_frames")
+        _positive(self, "samples", "test_samples", "n_envs", "warmup_timesteps")
         for name in ("random_episodes", "random_actions"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
@@ -200,7 +200,7 @@ class VariantConfig:
 
 @dataclass(frozen=True)
 class ComparisonConfig:
-    """Several agents, trained with the same number of frames over the same seeds.
+    """Several agents, trained with the same number of environment steps over the same seeds.
 
     Args:
         variants: By the name that tables and plots show; empty: a single run.

@@ -207,7 +207,7 @@ def _flat_settings(config: TrainConfig) -> dict[str, Any]:
         "label": config.label,
         "seed": config.seed,
         "algorithm": config.agent.algorithm,
-        "frames": config.agent.frames,
+        "timesteps": config.agent.total_timesteps,
         "method": config.method,
         "samples": config.collect.samples,
         "fit_steps": config.fit.steps or 0,

@@ -30,14 +30,14 @@ class PolicyCost:
     """What training a policy took.
 
     Args:
-        frames: Environment steps.
-        frames_per_second: Over this attempt.
+        timesteps: Environment steps.
+        timesteps_per_second: Over this attempt.
         replay_megabytes: Memory that the replay buffer holds; 0 where there is none.
         parameters: Of the policy's networks, targets included.
     """
 
-    frames: int
-    frames_per_second: float
+    timesteps: int
+    timesteps_per_second: float
     replay_megabytes: float
     parameters: int
 
@@ -58,7 +58,7 @@ def train_policy(
         run: The run's folder.
         scratch: Folder of the resumable state.
         rewards: Takes every finished episode.
-        advance: Takes the number of frames.
+        advance: Takes the number of steps.
     """
     agent = config.agent
     envs = make_envs(config.env, agent.n_envs)
@@ -86,9 +86,9 @@ def train_policy(
     )
     train_agent(
         model,
-        agent.frames,
+        agent.total_timesteps,
         folder=scratch,
-        every=max(500, agent.frames // 10),
+        every=max(500, agent.total_timesteps // 10),
         keep=keep,
         callbacks=[watch],
         progress=False,
@@ -97,7 +97,8 @@ def train_policy(
     if normalizes:
         statistics.save(run / STATISTICS)
     parameters = sum(p.numel() for p in model.policy.parameters())
-    cost = PolicyCost(agent.frames, watch.frames_per_second, _replay_megabytes(model), parameters)
+    megabytes = _replay_megabytes(model)
+    cost = PolicyCost(agent.total_timesteps, watch.timesteps_per_second, megabytes, parameters)
     forget_replay(model)
     return model, cost
 
@@ -117,14 +118,14 @@ class EpisodeRewards(BaseCallback):
 
     Args:
         rewards: Takes a row for each.
-        advance: Takes the number of frames.
+        advance: Takes the number of steps.
     """
 
     def __init__(self, rewards: Curve, advance: Advance) -> None:
         super().__init__()
         self.rewards = rewards
         self.advance = advance
-        self.frames_per_second = 0.0
+        self.timesteps_per_second = 0.0
         self._start = (0, 0.0)
 
     def _on_training_start(self) -> None:
@@ -139,15 +140,15 @@ class EpisodeRewards(BaseCallback):
                 self.logger.record_mean("rollout/reward_per_step", scores[REWARD_PER_STEP])
                 for name, share in info.get("fault_rates", {}).items():
                     self.logger.record_mean(f"faults/{name}", float(share))
-                self.rewards.add({"frames": self.num_timesteps, **scores})
+                self.rewards.add({"timesteps": self.num_timesteps, **scores})
         if self.num_timesteps % 50 < self.training_env.num_envs:
             self.advance(self.num_timesteps)
         return True
 
     def _on_training_end(self) -> None:
-        frames, since = self._start
+        timesteps, since = self._start
         elapsed = max(time.monotonic() - since, 1e-9)
-        self.frames_per_second = (self.num_timesteps - frames) / elapsed
+        self.timesteps_per_second = (self.num_timesteps - timesteps) / elapsed
         self.advance(self.num_timesteps)
 
 

@@ -10,16 +10,16 @@ from rich.console import Console
 
 from mmrl import checkpoint
 from mmrl.control.collect import collect_data, given_policy, train_behaviour
-from mmrl.control.config import PARTLY_TRAINED, RANDOM, TrainConfig
+from mmrl.control.config import RANDOM, WARMUP, TrainConfig
 from mmrl.control.evaluate import evaluate_run
-from mmrl.control.kept_statistics import keep_statistics
+from mmrl.control.normalization_statistics import keep_statistics
 from mmrl.control.policy import train_policy
 from mmrl.control.pretrain import pretrain, probe
 from mmrl.data import ArrayData
 from mmrl.report.plots import to_png, training_figure
 from mmrl.report.robustness import ROWS
 from mmrl.runs.folder import RunFolder
-from mmrl.runs.given_encoder import given_encoder
+from mmrl.runs.pretrained_encoder import pretrained_encoder
 from mmrl.runs.progress import Curve, progress_bar, read_curve
 from mmrl.runs.run import Run, at_work
 from mmrl_agents.checkpoints import save_policy
@@ -52,7 +52,7 @@ def encoder_stage(run: Run[TrainConfig]) -> None:
         return
     assert config.encoder is not None
     with run.folder.stage("pretrain", ("encoder.safetensors", "encoder.yaml")):
-        method = given_encoder(config.encoder)
+        method = pretrained_encoder(config.encoder)
         checkpoint.save(method, run.path)
         run.folder.add_metrics(pretrain={"encoder": config.encoder, "method": method.name})
     run.console.print(f"encoder ({method.name}) of {config.encoder}")
@@ -66,9 +66,9 @@ def collect_stage(run: Run[TrainConfig]) -> None:
     total = config.collect.samples + config.collect.test_samples
     with run.folder.stage("collect", (DATA, TEST_DATA)) as scratch:
         policy = None
-        if config.collect.policy == PARTLY_TRAINED:
+        if config.collect.policy == WARMUP:
             with progress_bar(
-                run.console, "explore", config.collect.policy_frames, "frames"
+                run.console, "explore", config.collect.warmup_timesteps, "steps"
             ) as more:
                 policy = train_behaviour(config, scratch, more)
         elif config.collect.policy != RANDOM:
@@ -131,8 +131,8 @@ def train_stage(run: Run[TrainConfig]) -> None:
         return
     with run.folder.stage("train", ("policy.zip", REWARDS, "training.png")) as scratch:
         encoder = None if config.method_settings is None else checkpoint.load(run.path)
-        rewards = Curve(scratch / REWARDS, "frames")
-        with progress_bar(run.console, "train", config.agent.frames, "frames") as advance:
+        rewards = Curve(scratch / REWARDS, "timesteps")
+        with progress_bar(run.console, "train", config.agent.total_timesteps, "steps") as advance:
             model, cost = train_policy(config, encoder, run.path, scratch, rewards, advance)
         run.folder.write_text(REWARDS, rewards.text())
         figure = training_figure(

@@ -22,7 +22,7 @@ Masks = dict[str, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
-class Protocol:
+class MissingnessProtocol:
     """Which modalities are missing in training, validation and test.
 
     Args:
@@ -33,7 +33,7 @@ class Protocol:
             change with the rules of the test.
 
     Example:
-        >>> protocol = Protocol.make(train={"pattern": "smil", "rate": 0.9}, test=None, seed=1)
+        >>> protocol = MissingnessProtocol.make(train={"pattern": "smil", "rate": 0.9}, seed=1)
         >>> protocol.train[0].rate, protocol.test
         (0.9, ())
     """
@@ -51,7 +51,7 @@ class Protocol:
         valid: Spec = None,
         seed: int = 0,
         default: Mapping[str, Any] | None = None,
-    ) -> Protocol:
+    ) -> MissingnessProtocol:
         """A protocol from plain data.
 
         Args:

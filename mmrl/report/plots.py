@@ -148,7 +148,7 @@ def training_figure(
 
     Args:
         pretraining: `step` and the terms of the loss by name, of the same length; may be empty.
-        rewards: `frames` and the score of finished episodes, of the same length; may be empty.
+        rewards: `timesteps` and the score of finished episodes, of the same length; may be empty.
         title: Above the plot.
         reference: As in `robustness_figure`.
         score: As in `robustness_figure`.
@@ -159,17 +159,19 @@ def training_figure(
             _draw_losses(axes[0], pretraining)
         axis = axes[-1]
         nothing = np.empty(0)  # where no episode was finished
-        frames, reward = rewards.get("frames", nothing), rewards.get(score, nothing)
-        axis.plot(frames, reward, ".", color=COLOURS[0], alpha=0.35, markersize=4, label="episode")
-        times, counts = np.unique(frames, return_counts=True)
-        sums = np.array([reward[frames == time].sum() for time in times])
+        timesteps, reward = rewards.get("timesteps", nothing), rewards.get(score, nothing)
+        axis.plot(
+            timesteps, reward, ".", color=COLOURS[0], alpha=0.35, markersize=4, label="episode"
+        )
+        times, counts = np.unique(timesteps, return_counts=True)
+        sums = np.array([reward[timesteps == time].sum() for time in times])
         window = max(1, len(times) // 20)
         smooth = _running_mean(sums, window) / _running_mean(counts.astype(np.float64), window)
         axis.plot(times, smooth, color=COLOURS[1], linewidth=1.8, label="running mean")
         for index, (name, value) in enumerate((reference or {}).items()):
             _reference_line(axis, name, value, index)
         axis.set(
-            xlabel="environment frames",
+            xlabel="environment steps",
             ylabel=SCORE_NAMES[score],
             title="policy, while it explores",
         )

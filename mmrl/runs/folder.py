@@ -237,8 +237,8 @@ def differences(
     """Where two configurations differ: (stored, given) by dotted key.
 
     Example:
-        >>> differences({"seed": 0, "agent": {"frames": 9}}, {"seed": 0, "agent": {"frames": 3}})
-        {'agent.frames': (9, 3)}
+        >>> differences({"seed": 0, "fit": {"steps": 9}}, {"seed": 0, "fit": {"steps": 3}})
+        {'fit.steps': (9, 3)}
     """
     found: dict[str, tuple[Any, Any]] = {}
     for key in {**stored, **given}:

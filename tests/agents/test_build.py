@@ -12,7 +12,7 @@ from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import nn
 
-from mmrl_agents.build import ALGORITHMS, AgentConfig, NoiseConfig, build_agent, training_env
+from mmrl_agents.build import ALGORITHMS, ActionNoiseConfig, AgentConfig, build_agent, training_env
 from mmrl_agents.config import DISCRETE, check_actions
 from mmrl_agents.extractor import EncoderExtractor
 from mmrl_agents.latent import LatentVecEnv
@@ -33,7 +33,7 @@ SMALL = {
 
 def tiny_config(algorithm: str, **settings: object) -> AgentConfig:
     arguments = SMALL[algorithm]
-    policy_kwargs: dict[str, object] = {"net_arch": [8, 8], "activation": "tanh"}
+    policy_kwargs: dict[str, object] = {"net_arch": [8, 8], "activation_fn": "tanh"}
     if algorithm == "recurrent_ppo":
         policy_kwargs["lstm_hidden_size"] = 8
     return AgentConfig(
@@ -96,7 +96,7 @@ def test_settings_reach_the_algorithm(encoder: TinyEncoder) -> None:
     config = tiny_config(
         "sac",
         arguments={**SMALL["sac"], "gamma": 0.7, "train_freq": [2, "step"]},
-        policy_kwargs={"net_arch": {"pi": [5], "qf": [6, 7]}, "activation": "elu"},
+        policy_kwargs={"net_arch": {"pi": [5], "qf": [6, 7]}, "activation_fn": "elu"},
     )
     model = build_agent(config, training_env(config, envs(), encoder), seed=0)
     assert model.gamma == 0.7  # type: ignore[attr-defined]
@@ -108,7 +108,7 @@ def test_settings_reach_the_algorithm(encoder: TinyEncoder) -> None:
 
 def test_the_seed_decides_weights_and_episodes(encoder: TinyEncoder) -> None:
     def trained(seed: int) -> np.ndarray:
-        config = tiny_config("ddpg", noise=NoiseConfig("normal"))
+        config = tiny_config("ddpg", action_noise=ActionNoiseConfig("normal"))
         model = build_agent(config, training_env(config, envs(), encoder), seed=seed)
         return model.learn(24).policy.parameters_to_vector()
 
@@ -170,11 +170,11 @@ def test_xavier_initialisation_reaches_the_target_of_dqn(encoder: TinyEncoder) -
 
 
 def test_noise_is_added_to_actions_after_the_warm_up(encoder: TinyEncoder) -> None:
-    noise = NoiseConfig("ornstein_uhlenbeck", sigma=0.5, final_sigma=0.0, decay_frames=16)
-    config = tiny_config("ddpg", noise=noise)
+    noise = ActionNoiseConfig("ornstein_uhlenbeck", sigma=0.5, final_sigma=0.0, decay_timesteps=16)
+    config = tiny_config("ddpg", action_noise=noise)
     model = build_agent(config, training_env(config, envs(), encoder), seed=0)
     model.learn(16)
-    assert model.action_noise.frames == 16  # type: ignore[union-attr]
+    assert model.action_noise.timesteps == 16  # type: ignore[union-attr]
     assert model.action_noise.sigma == pytest.approx(0.25)  # type: ignore[union-attr]
 
 

@@ -17,7 +17,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from mmrl.checkpoint import CheckpointError
-from mmrl_agents.build import AgentConfig, NoiseConfig, build_agent, training_env
+from mmrl_agents.build import ActionNoiseConfig, AgentConfig, build_agent, training_env
 from mmrl_agents.checkpoints import load_policy, save_policy
 from mmrl_agents.vec_env import GymnasiumVecEnv
 from tests.agents.tiny import TinyEncoder, TwoSensors, vectorized
@@ -106,7 +106,9 @@ def test_a_fine_tuned_policy_has_its_own_encoder(
 
 
 def test_stable_baselines3_reads_the_file(encoder: TinyEncoder, tmp_path: Path) -> None:
-    config = config_of(noise=NoiseConfig("ornstein_uhlenbeck"), learning_rate_schedule="linear")
+    config = config_of(
+        action_noise=ActionNoiseConfig("ornstein_uhlenbeck"), learning_rate_schedule="linear"
+    )
     model = build(config, encoder)
     save_policy(model, config, tmp_path / "policy.zip")
     assert_acts_the_same(model, SAC.load(tmp_path / "policy.zip"))

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmrl_agents.noise import NoiseConfig, ScheduledNoise
+from mmrl_agents.noise import ActionNoiseConfig, ScheduledNoise
 
 
 def noise(n_envs: int = 1, start: int = 0, seed: int = 0, **settings: object) -> ScheduledNoise:
-    config = NoiseConfig(**settings)  # type: ignore[arg-type]
+    config = ActionNoiseConfig(**settings)  # type: ignore[arg-type]
     return ScheduledNoise(config, 1, n_envs, start=start, seed=seed)
 
 
@@ -28,7 +28,7 @@ def test_normal_noise_is_independent() -> None:
 
 def test_sigma_falls_linearly_after_the_warm_up() -> None:
     process = noise(
-        2, start=10, name="ornstein_uhlenbeck", sigma=0.4, final_sigma=0.0, decay_frames=100
+        2, start=10, name="ornstein_uhlenbeck", sigma=0.4, final_sigma=0.0, decay_timesteps=100
     )
     sigmas = []
     for _ in range(60):
@@ -66,10 +66,10 @@ def test_a_seed_decides() -> None:
 
 
 def test_continues_from_a_state() -> None:
-    process = noise(name="normal", sigma=0.3, final_sigma=0.1, decay_frames=10)
+    process = noise(name="normal", sigma=0.3, final_sigma=0.1, decay_timesteps=10)
     for _ in range(4):
         process()
-    other = noise(seed=9, name="normal", sigma=0.3, final_sigma=0.1, decay_frames=10)
+    other = noise(seed=9, name="normal", sigma=0.3, final_sigma=0.1, decay_timesteps=10)
     other.set_state(process.state())
     assert other.sigma == process.sigma == pytest.approx(0.22)
     assert other() == process()
@@ -82,9 +82,9 @@ def test_continues_from_a_state() -> None:
         ({"sigma": -0.1}, "sigma .* must not be negative, got -0.1"),
         ({"final_sigma": -0.1}, "got 0.2 and -0.1"),
         ({"theta": 1.5}, r"theta must lie in \[0, 1\], got 1.5"),
-        ({"decay_frames": 0}, "decay_frames must be at least 1, got 0"),
+        ({"decay_timesteps": 0}, "decay_timesteps must be at least 1, got 0"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        NoiseConfig(**settings)  # type: ignore[arg-type]
+        ActionNoiseConfig(**settings)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from mmrl.checkpoint import CheckpointError
-from mmrl_agents.build import AgentConfig, NoiseConfig, build_agent, training_env
+from mmrl_agents.build import ActionNoiseConfig, AgentConfig, build_agent, training_env
 from mmrl_agents.state import read_state, write_state
 from mmrl_agents.training import KeepState, train_agent
 from mmrl_agents.vec_env import GymnasiumVecEnv
@@ -65,15 +65,19 @@ class Kill(BaseCallback):
         return True
 
 
-def killed_at(frame: int, folder: Path, algorithm: str, frames: int, **settings: Any) -> None:
+def killed_at(
+    frame: int, folder: Path, algorithm: str, total_timesteps: int, **settings: Any
+) -> None:
     model = build(algorithm, **settings)
     with pytest.raises(KeyboardInterrupt):
-        train_agent(model, frames, folder=folder, every=16, callbacks=[Kill(frame)], progress=False)
+        train_agent(
+            model, total_timesteps, folder=folder, every=16, callbacks=[Kill(frame)], progress=False
+        )
 
 
 @pytest.mark.parametrize("algorithm", ARGUMENTS)
 def test_a_killed_training_is_continued(algorithm: str, tmp_path: Path) -> None:
-    killed_at(40, tmp_path, algorithm, frames=64)
+    killed_at(40, tmp_path, algorithm, total_timesteps=64)
     model = build(algorithm)
     assert read_state(model, tmp_path)
     assert 16 <= model.num_timesteps <= 40
@@ -96,11 +100,11 @@ def test_a_killed_training_is_continued(algorithm: str, tmp_path: Path) -> None:
 
 
 def test_everything_is_as_it_was(tmp_path: Path) -> None:
-    noise = NoiseConfig("ornstein_uhlenbeck", sigma=0.4, final_sigma=0.0, decay_frames=100)
-    model = build("sac", noise=noise)
+    noise = ActionNoiseConfig("ornstein_uhlenbeck", sigma=0.4, final_sigma=0.0, decay_timesteps=100)
+    model = build("sac", action_noise=noise)
     model.learn(48)
     write_state(model, tmp_path)
-    again = build("sac", noise=noise)
+    again = build("sac", action_noise=noise)
     assert read_state(again, tmp_path)
     assert isinstance(model, OffPolicyAlgorithm)
     assert isinstance(again, OffPolicyAlgorithm)
@@ -274,13 +278,13 @@ def test_the_state_holds_no_objects(tmp_path: Path) -> None:
     assert json.loads((state / "counters.json").read_text())["counted"]["num_timesteps"] == 16
 
 
-def test_the_bar_shows_frames_and_reward(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bar_shows_steps_and_reward(capsys: pytest.CaptureFixture[str]) -> None:
     train_agent(build("a2c"), 32)
     text = capsys.readouterr().err
     assert "32/32" in text
     assert "reward -" in text
 
 
-def test_a_state_every_no_frames_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="every must be at least 1 frame, got 0"):
+def test_a_state_every_no_steps_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="every must be at least 1 step, got 0"):
         KeepState(tmp_path, 0)

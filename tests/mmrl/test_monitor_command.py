@@ -29,7 +29,7 @@ def config(*more: str) -> TrainConfig:
     overrides += ["evaluate.rates=[]", "env.kwargs.episode_length=20"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         plain = to_plain(
-            compose("train", overrides=[*overrides, "fit.steps=2", "agent.frames=120"])
+            compose("train", overrides=[*overrides, "fit.steps=2", "agent.total_timesteps=120"])
         )
     plain.pop("resume")
     return from_mapping(plain)

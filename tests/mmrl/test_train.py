@@ -94,12 +94,12 @@ def test_metrics_hold_times_probes_and_costs(finished: RunFolder) -> None:
     assert list(metrics["seconds"]) == STAGES
     assert list(metrics["pretrain"]["probe_r2"]) == ["image+sound", "image", "sound"]
     assert len(metrics["pretrain"]["probe_r2"]["image"]) == 3  # cos, sin, speed
-    frames, latent = config().agent.frames, 10
+    frames, latent = config().agent.total_timesteps, 10
     # Latents, not frames: two float32 latents and four scalars per transition.
     assert metrics["train"]["replay_megabytes"] == pytest.approx(
         frames * (2 * latent + 4) * 4 / 1e6
     )
-    assert metrics["train"]["frames_per_second"] > 0
+    assert metrics["train"]["timesteps_per_second"] > 0
 
 
 def test_curves_cover_the_whole_training(finished: RunFolder) -> None:
@@ -107,7 +107,7 @@ def test_curves_cover_the_whole_training(finished: RunFolder) -> None:
     assert list(losses) == ["step", "loss", "contrastive_image", "contrastive_sound"]
     assert losses["step"].tolist() == list(range(1, 11))
     rewards = read_curve(finished.path / "training.csv")
-    assert rewards["frames"].tolist() == [40, 80, 120, 160, 200]
+    assert rewards["timesteps"].tolist() == [40, 80, 120, 160, 200]
 
 
 def test_a_finished_run_is_not_repeated(finished: RunFolder) -> None:
@@ -135,7 +135,11 @@ def test_the_same_seed_gives_the_same_run(finished: RunFolder, tmp_path: Path) -
 
 def test_without_a_method_the_policy_sees_the_observation(tmp_path: Path) -> None:
     run = run_here(
-        tmp_path / "run", "method=none", "faults=bernoulli", "agent.frames=120", "label=plain"
+        tmp_path / "run",
+        "method=none",
+        "faults=bernoulli",
+        "agent.total_timesteps=120",
+        "label=plain",
     )
     assert list(run.stages) == ["train", "evaluate"]
     assert not (run.path / "encoder.yaml").exists()
@@ -180,7 +184,7 @@ def test_a_comparison_joins_its_runs_and_continues(tmp_path: Path) -> None:
     variants = "{gmc: {}, plain: {representation: none}}"
     made = config(
         "evaluate.video=false",
-        "agent.frames=120",
+        "agent.total_timesteps=120",
         f"+comparison.variants={variants}",
         "comparison.seeds=[0,1]",
     )
@@ -231,20 +235,20 @@ def test_curves_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
 def test_episodes_that_end_in_the_same_step_are_all_kept(tmp_path: Path) -> None:
     path = tmp_path / "curve.csv"
     for rewards in ([1.0, 2.0], [3.0, 4.0]):  # the second attempt plays the same frames again
-        curve = Curve(path, "frames")
+        curve = Curve(path, "timesteps")
         for frames in (100, 200):
             for reward in rewards:
-                curve.add({"frames": frames, "reward": reward})
-    assert curve.text() == "frames,reward\n100,3\n100,4\n200,3\n200,4\n"
+                curve.add({"timesteps": frames, "reward": reward})
+    assert curve.text() == "timesteps,reward\n100,3\n100,4\n200,3\n200,4\n"
 
 
 def test_episodes_after_the_state_that_is_continued_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "curve.csv"
-    path.write_text("frames,reward\n50,1.0\n60,2.0\n62,3.0\n74,4.0\n")
-    curve = Curve(path, "frames")
+    path.write_text("timesteps,reward\n50,1.0\n60,2.0\n62,3.0\n74,4.0\n")
+    curve = Curve(path, "timesteps")
     curve.go_on_from(60)  # its first episode ends later than those that are lost
-    curve.add({"frames": 80, "reward": 5.0})
-    assert curve.text() == "frames,reward\n50,1\n60,2\n80,5\n"
+    curve.add({"timesteps": 80, "reward": 5.0})
+    assert curve.text() == "timesteps,reward\n50,1\n60,2\n80,5\n"
 
 
 # The command itself, in processes of its own.
@@ -254,12 +258,12 @@ def test_episodes_after_the_state_that_is_continued_are_dropped(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["agent.framez=3"], "unknown setting agent.framez; known in agent: algorithm, frames"),
+        (["agent.framez=3"], "unknown setting agent.framez; known in agent: algorithm, total_"),
         (["agent=sca"], "Available options in 'agent'"),
         (["env=gymnasium", "env.id=CartPole-v1"], "expected a Dict observation space"),
         (["+env.kwargs.stack=0"], "stack must be at least 1, got 0"),
         (["resume=elsewhere"], "no run folder at elsewhere"),
-        (["agent.frames=["], "no viable alternative"),
+        (["agent.total_timesteps=["], "no viable alternative"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(
@@ -287,7 +291,7 @@ LONG = [
     "collect.samples=20000",
     "fit.steps=60",
     "fit.save_every=0.2",
-    "agent.frames=1000",
+    "agent.total_timesteps=1000",
     "evaluate.episodes=20",
 ]
 
@@ -312,11 +316,11 @@ def test_a_run_killed_in_every_stage_is_finished_by_resuming(tmp_path: Path) -> 
     assert {stage: done.stages[stage] for stage in finished} == finished
     assert set(done.files()) >= FILES
     assert read_curve(run / "pretraining.csv")["step"].tolist() == list(range(1, 61))
-    refused = command(tmp_path, "resume=outputs/latest", "seed=7", "agent.frames=9")
+    refused = command(tmp_path, "resume=outputs/latest", "seed=7", "agent.total_timesteps=9")
     _, errors = refused.communicate(timeout=600)
     assert refused.returncode == 2
     assert "seed: 0 there, 7 here" in errors
-    assert "agent.frames: 1000 there, 9 here" in errors
+    assert "agent.total_timesteps: 1000 there, 9 here" in errors
     assert yaml.safe_load((run / "config.yaml").read_text())["seed"] == 0
 
 

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "your-robot.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+) ?(\S*)\n(?!--8<--)(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 TINY = {
-    "mmrl.train": """collect.samples=40 collect.test_samples=10 collect.policy_frames=64
-        collect.n_envs=2 fit.steps=2 fit.batch_size=8 agent.frames=64 agent.n_envs=2
+    "mmrl.train": """collect.samples=40 collect.test_samples=10 collect.warmup_timesteps=64
+        collect.n_envs=2 fit.steps=2 fit.batch_size=8 agent.total_timesteps=64 agent.n_envs=2
         agent.arguments.learning_starts=16 agent.arguments.batch_size=16 evaluate.episodes=1
         evaluate.n_envs=1 evaluate.rates=[] evaluate.video=false env.kwargs.max_episode_steps=10
         """,

@@ -49,13 +49,17 @@ TINY = [
 ]
 SMALL_AGENTS = {
     "dqn": [
-        "agent.frames=120",
+        "agent.total_timesteps=120",
         "agent.arguments.learning_starts=32",
         "agent.arguments.buffer_size=120",
         "agent.arguments.batch_size=8",
     ],
-    "ppo": ["agent.frames=64", "agent.arguments.n_steps=16", "agent.arguments.batch_size=16"],
-    "a2c": ["agent.frames=64"],
+    "ppo": [
+        "agent.total_timesteps=64",
+        "agent.arguments.n_steps=16",
+        "agent.arguments.batch_size=16",
+    ],
+    "a2c": ["agent.total_timesteps=64"],
 }
 
 
@@ -97,7 +101,7 @@ def test_an_algorithm_that_cannot_choose_the_actions_is_refused_before_any_work(
 SPLIT = "{name: split, slices: {angle: [0, 2], speed: [2, 3]}}"
 CAMERA = "{name: camera, size: 36, grayscale: true}"
 FLAT = ["env=gymnasium", "env.id=Pendulum-v1", "+env.kwargs.max_episode_steps=20"]
-SMALL_SAC = ["agent.n_envs=2", "agent.frames=120", "agent.arguments.learning_starts=40"]
+SMALL_SAC = ["agent.n_envs=2", "agent.total_timesteps=120", "agent.arguments.learning_starts=40"]
 SMALL_SAC += ["agent.arguments.batch_size=8", "agent.arguments.gradient_steps=1"]
 
 
@@ -182,18 +186,18 @@ def test_a_plain_policy_sees_normalized_channels_whose_statistics_are_saved(
 
 
 def test_running_statistics_survive_a_kill(tmp_path: Path) -> None:
-    settings = [*FLAT, wrapped(SPLIT), "agent=a2c", "agent.frames=1200", "agent.n_envs=2"]
+    settings = [*FLAT, wrapped(SPLIT), "agent=a2c", "agent.total_timesteps=1200", "agent.n_envs=2"]
     made = config(*settings, "method=none", "agent.normalize=true")
     killed = RunFolder.create(tmp_path / "run", to_stored(made))
 
     class Kill(Curve):
         def add(self, row: Mapping[str, float]) -> None:
-            if row["frames"] > 900:
+            if row["timesteps"] > 900:
                 raise KeyboardInterrupt
 
     scratch = killed.scratch("train")
     scratch.mkdir()
-    curve = Kill(scratch / "training.csv", "frames")
+    curve = Kill(scratch / "training.csv", "timesteps")
     with pytest.raises(KeyboardInterrupt):
         train_policy(made, None, killed.path, scratch, curve, lambda _: None)
     kept = ChannelStatistics.load(scratch / "channels.npz").count["angle"]
@@ -275,7 +279,7 @@ def scalars(folder: Path) -> dict[str, list[float]]:
 
 
 def test_realised_rates_of_faults_are_shown(tmp_path: Path) -> None:
-    settings = [*FLAT, wrapped(SPLIT), "agent=ppo", "agent.frames=320", "agent.n_envs=4"]
+    settings = [*FLAT, wrapped(SPLIT), "agent=ppo", "agent.total_timesteps=320", "agent.n_envs=4"]
     settings += ["agent.arguments.n_steps=40", "agent.arguments.batch_size=32"]
     faults = "faults.models=[{pattern: bernoulli, rate: 0.4, channels: [speed], mechanism: freeze}]"
     seen = scalars(run(tmp_path / "run", *settings, "method=none", faults).path / "tb")

@@ -18,11 +18,11 @@ from mmrl.settings import ConfigError
 from tests.mmrl.control.test_any_environment import FLAT, SMALL_SAC, SPLIT, config, run, wrapped
 
 SPLIT_PENDULUM = [*FLAT, wrapped(SPLIT), *SMALL_SAC]
-PARTLY = [*SPLIT_PENDULUM, "collect.policy=partly_trained", "collect.policy_frames=80"]
+WARMUP = [*SPLIT_PENDULUM, "collect.policy=warmup", "collect.warmup_timesteps=80"]
 
 
-def test_a_partly_trained_policy_collects(tmp_path: Path) -> None:
-    made = run(tmp_path / "run", *PARTLY, "collect.keep=true")
+def test_a_warmup_policy_collects(tmp_path: Path) -> None:
+    made = run(tmp_path / "run", *WARMUP, "collect.keep=true")
     assert list(made.stages) == ["collect", "pretrain", "train", "evaluate"]
     assert not made.scratch("collect").exists()
 
@@ -51,8 +51,8 @@ def test_sensors_of_one_unit_are_collected_as_such() -> None:
 def test_the_training_of_a_policy_survives_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    partly = ["agent=a2c", "collect.policy=partly_trained", "collect.policy_frames=1200"]
-    settings = config(*FLAT, wrapped(SPLIT), *partly)
+    warmup = ["agent=a2c", "collect.policy=warmup", "collect.warmup_timesteps=1200"]
+    settings = config(*FLAT, wrapped(SPLIT), *warmup)
     started: list[int] = []
 
     class Watch(BaseCallback):
@@ -78,7 +78,7 @@ def test_the_training_of_a_policy_survives_a_kill(
 def test_a_run_killed_while_its_policy_is_trained_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = config(*PARTLY)
+    settings = config(*WARMUP)
     folder = RunFolder.create(tmp_path / "run", mmrl.control.config.to_stored(settings))
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -96,7 +96,7 @@ def test_a_run_killed_while_its_policy_is_trained_goes_on(
     ("overrides", "message"),
     [
         (["collect.policy=nowhere"], "collect.policy is 'nowhere': there is no policy at nowhere"),
-        (["collect.policy=partly_trained", "+agent@collect.agent=dqn"], "dqn cannot choose"),
+        (["collect.policy=warmup", "+agent@collect.agent=dqn"], "dqn cannot choose"),
     ],
 )
 def test_nobody_to_act_is_refused_before_any_work(overrides: list[str], message: str) -> None:
@@ -127,7 +127,7 @@ def test_a_run_with_other_sensors_is_refused(finished: Path) -> None:
 def test_several_processes_do_not_train_one_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="train it first"):
-        check_collecting(config(*PARTLY))
+        check_collecting(config(*WARMUP))
 
 
 @pytest.mark.parametrize("name", ["random_episodes", "random_actions"])

@@ -122,7 +122,7 @@ def test_the_paper_is_configured_as_it_is() -> None:
     assert (made.fit.epochs, made.fit.steps, made.fit.schedule) == (500, None, "constant")
     assert (made.collect.restart_every, made.collect.n_envs) == (None, 1)
     assert made.agent.action_rule == "paper"
-    assert made.agent.frames == 25_000 + 150_000
+    assert made.agent.total_timesteps == 25_000 + 150_000
     assert made.method_settings is not None
     assert not made.method_settings.standardize
 
@@ -134,8 +134,8 @@ def test_the_paper_is_configured_as_it_is() -> None:
             "+collect.sample=3",
             r"unknown setting collect\.sample; known in collect: policy, .*samples, test_s",
         ),
-        ("+agent.framez=3", r"unknown setting agent\.framez; known in agent: algorithm, frames"),
-        ("+agent.noise.sigmaa=1", r"unknown setting agent\.noise\.sigmaa; known in agent\.noise"),
+        ("+agent.framez=3", r"unknown setting agent\.framez; known in agent: algorithm, total_"),
+        ("+agent.action_noise.sigmaa=1", r"unknown setting agent\.action_noise\.sigmaa; known in"),
         ("+method.bar=1", r"unknown setting method\.bar; known in method: latent_dim"),
         ("+sede=1", r"unknown setting sede; known: task, experiment, label, seed"),
         ("seed=x", r"seed must be a whole number, got 'x'"),

@@ -20,7 +20,7 @@ from mmrl_agents.build import build_agent
 def test_the_replay_buffer_is_freed_when_the_policy_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    overrides = ["experiment=smoke", "method=none", "agent.frames=120", "device=cpu"]
+    overrides = ["experiment=smoke", "method=none", "agent.total_timesteps=120", "device=cpu"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         plain = to_plain(compose("train", overrides=overrides))
     plain.pop("resume")
@@ -33,7 +33,7 @@ def test_the_replay_buffer_is_freed_when_the_policy_is_trained(
 
     monkeypatch.setattr(policy, "build_agent", watched)
     (tmp_path / "scratch").mkdir()
-    curve = Curve(tmp_path / "curve.csv", "frames")
+    curve = Curve(tmp_path / "curve.csv", "timesteps")
     gc.disable()  # it would free the buffer by chance
     try:
         model, cost = policy.train_policy(

@@ -126,7 +126,7 @@ def test_curves_have_a_panel_for_each_condition_in_rows_that_fit() -> None:
 
 def test_training_curves_with_and_without_pretraining() -> None:
     steps = np.arange(100.0)
-    rewards = {"frames": steps, "reward_per_step": -steps / 50}
+    rewards = {"timesteps": steps, "reward_per_step": -steps / 50}
     pretraining = {"step": steps, "loss": steps, "image": steps, "sound": steps}
     both = training_figure(pretraining, rewards, title="t", reference=REFERENCE)
     assert len(both.axes) == 2
@@ -135,7 +135,7 @@ def test_training_curves_with_and_without_pretraining() -> None:
 
 def test_returns_can_be_drawn_instead() -> None:
     steps = np.arange(100.0)
-    columns = {"frames": steps, "reward_per_step": steps, "return": 10 * steps}
+    columns = {"timesteps": steps, "reward_per_step": steps, "return": 10 * steps}
     (axis,) = training_figure({}, columns, title="t", score=RETURN).axes
     assert axis.get_ylabel() == "return"
     assert np.max(axis.lines[0].get_ydata()) == 990
@@ -145,7 +145,7 @@ def test_returns_can_be_drawn_instead() -> None:
 def test_the_running_mean_has_one_value_where_several_episodes_end() -> None:
     frames = np.array([100.0, 100.0, 100.0, 200.0])
     rewards = np.array([1.0, 2.0, 6.0, 5.0])
-    (axis,) = training_figure({}, {"frames": frames, "reward_per_step": rewards}, title="t").axes
+    (axis,) = training_figure({}, {"timesteps": frames, "reward_per_step": rewards}, title="t").axes
     episodes, mean = axis.lines[:2]
     assert len(np.asarray(episodes.get_xdata())) == 4
     np.testing.assert_allclose(np.asarray(mean.get_xydata()), [[100, 3], [200, 5]])

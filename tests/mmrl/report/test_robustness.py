@@ -159,6 +159,6 @@ def test_long_names_of_subsets_cost_no_number() -> None:
 
 
 def test_costs_are_shown_with_units() -> None:
-    text = shown(cost_table([{"agent": "gmc", "frames/s": 1234.5, "parameters": 52000}], title="c"))
+    text = shown(cost_table([{"agent": "gmc", "steps/s": 1234.5, "parameters": 52000}], title="c"))
     assert "1,234.5" in text
     assert "52,000" in text

@@ -9,7 +9,7 @@ import yaml
 
 from mmrl.runs.folder import RunFolder, RunFolderError, differences, is_full_disk
 
-SETTINGS = {"seed": 3, "agent": {"frames": 10, "noise": [1, 2]}}
+SETTINGS = {"seed": 3, "agent": {"total_timesteps": 10, "noise": [1, 2]}}
 
 
 @pytest.fixture
@@ -178,10 +178,10 @@ def test_json_has_no_nan(run: RunFolder) -> None:
 
 
 def test_differences_name_nested_settings() -> None:
-    stored = {"seed": 0, "agent": {"frames": 9, "gone": 1}, "same": [1]}
-    given = {"seed": 0, "agent": {"frames": 3}, "same": [1], "new": 2}
+    stored = {"seed": 0, "agent": {"total_timesteps": 9, "gone": 1}, "same": [1]}
+    given = {"seed": 0, "agent": {"total_timesteps": 3}, "same": [1], "new": 2}
     assert differences(stored, given) == {
-        "agent.frames": (9, 3),
+        "agent.total_timesteps": (9, 3),
         "agent.gone": (1, None),
         "new": (None, 2),
     }

@@ -13,7 +13,7 @@ from mmrl import evaluate
 from mmrl.control.comparison import compare
 from mmrl.control.config import TrainConfig, from_mapping, to_stored
 from mmrl.control.envs import make_envs
-from mmrl.control.kept_statistics import config_of, keep_statistics
+from mmrl.control.normalization_statistics import config_of, keep_statistics
 from mmrl.control.task import train
 from mmrl.report.robustness import ROWS, read_rows
 from mmrl.runs.composed import CONFIGS, to_plain
@@ -38,7 +38,7 @@ def config(statistics: Path, *overrides: str) -> TrainConfig:
     normalize = f"{{name: normalize, channels: [speed], statistics: {statistics}, update: false}}"
     settings = ["env=gymnasium", "env.id=Pendulum-v1", "+env.kwargs.max_episode_steps=20"]
     settings += [f"env.wrappers=[{SPLIT}, {normalize}]", "method=none", "device=cpu"]
-    settings += ["agent=a2c", "agent.frames=40", "agent.n_envs=2", "evaluate.video=false"]
+    settings += ["agent=a2c", "agent.total_timesteps=40", "agent.n_envs=2", "evaluate.video=false"]
     settings += ["evaluate.episodes=2", "evaluate.n_envs=2", "evaluate.rates=[]"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         plain = to_plain(compose("train", overrides=[*settings, *overrides]))

@@ -17,7 +17,7 @@ from mmrl.methods.gmc.method import GMC, GMCConfig
 from mmrl.modality import Modality
 from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder
-from mmrl.runs.given_encoder import given_encoder
+from mmrl.runs.pretrained_encoder import pretrained_encoder
 from mmrl.runs.progress import make_console
 from mmrl.settings import ConfigError
 from mmrl_agents.latent import LatentVecEnv
@@ -78,7 +78,7 @@ def control(data: Path, folder: Path, *overrides: str) -> dict[str, Any]:
         "experiment=smoke",
         "env=digit_dial",
         "agent=ppo",
-        "agent.frames=16",
+        "agent.total_timesteps=16",
         "agent.n_envs=2",
         "agent.arguments={n_steps: 8, batch_size: 8, n_epochs: 1}",
         "evaluate.video=false",
@@ -168,7 +168,7 @@ def test_what_does_not_fit_is_named(
 ) -> None:
     _, folder = trained
     with pytest.raises(ConfigError, match=message):
-        given_encoder(str(folder), modalities)
+        pretrained_encoder(str(folder), modalities)
 
 
 def test_a_run_is_refused_before_any_work(

@@ -11,7 +11,7 @@ from mmrl.modality import Modality
 from mmrl.settings import ConfigError
 
 
-def given_encoder(path: str, modalities: Sequence[Modality] | None = None) -> Method:
+def pretrained_encoder(path: str, modalities: Sequence[Modality] | None = None) -> Method:
     """Loads the encoder of a run folder; of a classifier on a representation, the representation.
 
     Args:

@@ -122,8 +122,7 @@ def score(
     train_rate = nominal_rate(config.protocol(None).train, masks[0.0], "train")
     rows = []
     for done, (rate, drawn) in enumerate(sorted(masks.items()), start=1):
-        mask = data.test.available & drawn.masks["test"]
-        test = ArrayData(data.test.values, data.modalities, mask, data.test.target)
+        test = data.test.masked(drawn.masks["test"])
         found = subset_scores(
             method.predict, test, names=data.target_names, device=resolve_device(config.device)
         )

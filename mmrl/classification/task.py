@@ -260,7 +260,7 @@ def fit_method(
 
     train = learnable(type(method), data.train)
     # Of another run, an encoder may know a modality of the same name and shape as another kind.
-    train = ArrayData(train.values, method.modalities, train.available, train.target)
+    train = train.seen_as(method.modalities)
     settings = config.fit.on(config.device)
     return method, _fit(method, train, settings, seed, state, on_step, validate)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +44,12 @@ class BitImages:
     @classmethod
     def pack(cls, images: NDArray[np.uint8]) -> BitImages:
         """Packs images of which `is_two_valued` holds."""
-        return cls(np.packbits(images.reshape(len(images), -1) > 0, axis=1), images.shape[1:])
+        flat = images.reshape(len(images), int(np.prod(images.shape[1:])))
+        return cls(np.packbits(flat > 0, axis=1), images.shape[1:])
+
+    def take(self, rows: NDArray[np.intp]) -> BitImages:
+        """Some of the images, still packed."""
+        return BitImages(self.bits[rows], self.shape[1:])
 
     @property
     def nbytes(self) -> int:
@@ -74,8 +80,8 @@ class ArrayData:
 
     Args:
         values: Array (samples, *modality.shape) by modality name: `uint8` images in 0..255,
-            any numbers otherwise, in their smallest type (batches are floating). Two-valued
-            images are packed into bits; sequences of different lengths come as `Sequences`.
+            any numbers otherwise, in their smallest type (batches are floating). Sequences of
+            different lengths come as `Sequences`, two-valued images may as `BitImages`.
         modalities: What the arrays are, in the order of the mask's columns.
         available: Mask (samples, modalities); by default everything is there. NaN and inf in a
             sample of a modality make it unavailable, as an empty sequence does.
@@ -105,7 +111,7 @@ class ArrayData:
             )
         if target is not None and len(target) != samples:
             raise ValueError(f"{samples} samples have {len(target)} targets")
-        self.values = {m.name: _smallest(values[m.name]) for m in self.modalities}
+        self.values = {m.name: _single(values[m.name]) for m in self.modalities}
         self.available = available & self._finite()
         self.target = target
 
@@ -161,14 +167,38 @@ class ArrayData:
     def subset(self, rows: NDArray[np.intp]) -> ArrayData:
         """A data set of the samples at `rows`."""
         values: dict[str, Column] = {
-            name: column.take(rows) if isinstance(column, Sequences) else column[rows]
+            name: column[rows] if isinstance(column, np.ndarray) else column.take(rows)
             for name, column in self.values.items()
         }
         target = None if self.target is None else self.target[rows]
-        return ArrayData(values, self.modalities, self.available[rows], target)
+        return self._with(values=values, available=self.available[rows], target=target)
 
-    @classmethod
-    def concatenate(cls, parts: Sequence[ArrayData]) -> ArrayData:
+    def masked(self, mask: NDArray[np.bool_]) -> ArrayData:
+        """The same samples with less available: only what is true in the mask as well."""
+        return self._with(available=self.available & mask)
+
+    def seen_as(self, modalities: Sequence[Modality]) -> ArrayData:
+        """The same samples, of modalities with the same names and shapes but maybe other kinds."""
+        return self._with(modalities=tuple(modalities))
+
+    def packed(self) -> ArrayData:
+        """The same samples, two-valued images with one bit per pixel."""
+        values = {
+            name: BitImages.pack(column)
+            if isinstance(column, np.ndarray) and is_two_valued(column)
+            else column
+            for name, column in self.values.items()
+        }
+        return self._with(values=values)
+
+    def _with(self, **changed: Any) -> ArrayData:
+        """A copy, which needs no checks again."""
+        made = copy.copy(self)
+        vars(made).update(changed)
+        return made
+
+    @staticmethod
+    def concatenate(parts: Sequence[ArrayData]) -> ArrayData:
         """One data set of the samples of several, which must have the same modalities.
 
         Raises:
@@ -181,7 +211,7 @@ class ArrayData:
         targets = [part.target for part in parts if part.target is not None]
         target = np.concatenate(targets) if len(targets) == len(parts) else None
         available = np.concatenate([part.available for part in parts])
-        return cls(values, parts[0].modalities, available, target)
+        return parts[0]._with(values=values, available=available, target=target)
 
     def save(self, path: Path | str) -> None:
         """Writes one compressed npz, atomically."""
@@ -256,12 +286,9 @@ def _concatenate(columns: Sequence[Column]) -> Column:
     return np.concatenate([column[:] for column in columns])
 
 
-def _smallest(column: Column) -> Column:
-    if isinstance(column, np.ndarray):
-        if is_two_valued(column):
-            return BitImages.pack(column)
-        if column.dtype == np.float64:
-            return column.astype(np.float32)
+def _single(column: Column) -> Column:
+    if isinstance(column, np.ndarray) and column.dtype == np.float64:
+        return column.astype(np.float32)
     return column
 
 

@@ -92,4 +92,4 @@ def _stack(
     }
     states = [state for _, state in chunk if state is not None]
     target = np.concatenate(states) if len(states) == len(chunk) else None
-    return ArrayData(values, modalities, target=target)
+    return ArrayData(values, modalities, target=target).packed()

@@ -95,15 +95,7 @@ class DataSet:
 
     def with_available(self, available: dict[str, NDArray[np.bool_]]) -> DataSet:
         """The same samples with less available: masks (samples, modalities) by split."""
-        masked = {
-            split: ArrayData(
-                self[split].values,
-                self.modalities,
-                self[split].available & mask,
-                self[split].target,
-            )
-            for split, mask in available.items()
-        }
+        masked = {split: self[split].masked(mask) for split, mask in available.items()}
         return replace(self, **masked)  # type: ignore[arg-type]  # splits by name
 
 

@@ -21,7 +21,7 @@ def data(samples: int = 20, seed: int = 0) -> ArrayData:
 
 
 def test_two_valued_images_take_a_bit_per_pixel_and_come_back() -> None:
-    images, made = binary(20), data()
+    images, made = binary(20), data().packed()
     column = made.values["image"]
     assert isinstance(column, BitImages)
     assert column.nbytes == 20 * 16  # 126 pixels in 16 bytes
@@ -33,7 +33,7 @@ def test_two_valued_images_take_a_bit_per_pixel_and_come_back() -> None:
 def test_grey_images_stay_bytes() -> None:
     images = binary(4)
     images[0, 0, 0, 0] = 128
-    made = ArrayData({"image": images}, MODALITIES[:1])
+    made = ArrayData({"image": images}, MODALITIES[:1]).packed()
     assert isinstance(made.values["image"], np.ndarray)
     assert np.array_equal(made.batch(np.arange(4)).values["image"].numpy(), images)
 
@@ -49,8 +49,9 @@ def test_nan_and_inf_make_a_sample_unavailable() -> None:
     assert made.available[:, 0].tolist() == [True, False, True, False]
 
 
-def test_saving_and_loading_is_the_identity(tmp_path: Path) -> None:
-    made = data()
+@pytest.mark.parametrize("packed", [False, True])
+def test_saving_and_loading_is_the_identity(tmp_path: Path, packed: bool) -> None:
+    made = data().packed() if packed else data()
     made.available[2, 1] = False
     made.save(tmp_path / "data.npz")
     loaded = ArrayData.load(tmp_path / "data.npz")
@@ -78,8 +79,10 @@ def test_a_pickle_inside_is_never_opened(tmp_path: Path) -> None:
         ArrayData.load(path)
 
 
-def test_parts_and_subsets() -> None:
+@pytest.mark.parametrize("packed", [(False, False), (True, True), (False, True)])
+def test_parts_and_subsets(packed: tuple[bool, bool]) -> None:
     parts = [data(5, seed=1), data(6, seed=2)]
+    parts = [part.packed() if pack else part for part, pack in zip(parts, packed, strict=True)]
     whole = ArrayData.concatenate(parts)
     assert len(whole) == 11
     part = whole.subset(np.arange(5, 11))
@@ -103,3 +106,23 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         ArrayData({"image": images, "sound": sound}, MODALITIES, np.ones((3, 2), bool))
     with pytest.raises(ValueError, match="4 samples have 3 targets"):
         ArrayData({"image": images, "sound": sound}, MODALITIES, target=np.zeros(3))
+
+
+def test_copies_are_not_looked_through_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = np.zeros((6, 3))
+    sound[1, 0] = np.nan
+    images = binary(6)
+    made = ArrayData({"image": images, "sound": sound}, MODALITIES, target=np.arange(6)).packed()
+    monkeypatch.setattr(ArrayData, "_finite", None)
+    mask = np.ones((6, 2), bool)
+    mask[0] = False
+    part = made.masked(mask).subset(np.array([0, 1, 5]))
+    assert part.available.tolist() == [[False, False], [True, False], [True, True]]
+    assert isinstance(part.values["image"], BitImages)
+    assert np.array_equal(part.values["image"][:], images[[0, 1, 5]])
+    both = ArrayData.concatenate([part, made])
+    assert both.available[:, 1].tolist() == [False, False, True, True, False, *[True] * 4]
+    assert len(made.subset(np.array([], np.intp))) == 0
+    other = made.seen_as([MODALITIES[0], Modality("sound", (3,), "label")])
+    assert other.modalities[1].kind == "label"
+    assert other.batch(np.arange(6)).available.tolist() == made.available.tolist()

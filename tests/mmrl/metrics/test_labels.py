@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mmrl.metrics.labels import f1_labels, label_scores, mean_average_precision
+from mmrl.metrics.labels import label_scores
 
 
 def made() -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +39,7 @@ def test_f1_is_that_of_the_definition() -> None:
         "samples": np.mean([naive_f1(prediction[i], target[i]) for i in range(80)]),
     }
     for average, value in expected.items():
-        assert f1_labels(prediction, target, average) == pytest.approx(value), average
+        assert label_scores(logits, target)[f"f1_{average}"] == pytest.approx(value), average
 
 
 def naive_average_precision(logits: np.ndarray, true: np.ndarray) -> float:
@@ -56,7 +56,7 @@ def naive_average_precision(logits: np.ndarray, true: np.ndarray) -> float:
 def test_average_precision_is_that_of_the_definition() -> None:
     logits, target = made()
     each = [naive_average_precision(logits[:, i], target[:, i]) for i in (0, 1, 2, 3, 5)]
-    assert mean_average_precision(logits, target) == pytest.approx(np.mean(each))
+    assert label_scores(logits, target)["mean_ap"] == pytest.approx(np.mean(each))
 
 
 @pytest.mark.parametrize(
@@ -73,18 +73,15 @@ def test_average_precision_in_closed_form(
 ) -> None:
     for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
         x, y = np.array(logits, float)[order, None], np.array(target)[order, None] > 0
-        assert mean_average_precision(x, y) == pytest.approx(expected)
+        assert label_scores(x, y)["mean_ap"] == pytest.approx(expected)
 
 
-def test_scores_are_those_of_scikit_learn() -> None:
-    sklearn = pytest.importorskip("sklearn.metrics")
-    logits, target = made()
-    for average in ("weighted", "macro", "micro", "samples"):
-        expected = sklearn.f1_score(target, logits > 0, average=average, zero_division=0)
-        assert f1_labels(logits > 0, target, average) == pytest.approx(expected)
-    occurs = target.any(axis=0)
-    expected = sklearn.average_precision_score(target[:, occurs], logits[:, occurs])
-    assert mean_average_precision(logits, target) == pytest.approx(expected)
+def test_a_single_label_is_no_choice_of_two_classes() -> None:
+    """Scikit-learn would also count how well its absence is predicted."""
+    logits, target = (x[:, :1] for x in made())
+    found, f1 = label_scores(logits, target), naive_f1(logits > 0, target)
+    assert [found[f"f1_{a}"] for a in ("weighted", "macro", "micro")] == pytest.approx([f1] * 3)
+    assert found["f1_samples"] == pytest.approx(np.mean((logits > 0) & target))
 
 
 def test_positive_logits_are_predictions() -> None:
@@ -98,10 +95,8 @@ def test_positive_logits_are_predictions() -> None:
 
 def test_bad_predictions_are_refused() -> None:
     yes = np.ones((2, 3), bool)
-    with pytest.raises(ValueError, match="unknown average 'mean'; known: weighted, macro, micro"):
-        f1_labels(yes, yes, "mean")
     with pytest.raises(ValueError, match=r"at least one: \(0, 3\) and \(0, 3\)"):
-        f1_labels(yes[:0], yes[:0])
+        label_scores(np.zeros((0, 3)), yes[:0])
     with pytest.raises(ValueError, match="1 predictions are NaN"):
         label_scores(np.array([[np.nan, 0.0, 1.0], [1.0, 0.0, 1.0]]), yes)
-    assert math.isnan(mean_average_precision(np.zeros((2, 3)), ~yes))
+    assert math.isnan(label_scores(np.zeros((2, 3)), ~yes)["mean_ap"])

@@ -3,14 +3,19 @@ import math
 import numpy as np
 import pytest
 
-from mmrl.metrics.regression import (
-    accuracy_2,
-    accuracy_7,
-    f1_2,
-    mean_absolute_error,
-    pearson,
-    regression_scores,
-)
+from mmrl.metrics.regression import regression_scores, sentiment_scores
+
+
+def mean_absolute_error(prediction: np.ndarray, target: np.ndarray) -> float:
+    return regression_scores(prediction[:, None], target[:, None])["mae"]
+
+
+def pearson(prediction: np.ndarray, target: np.ndarray) -> float:
+    return regression_scores(prediction[:, None], target[:, None])["pearson"]
+
+
+def accuracy_7(prediction: np.ndarray, target: np.ndarray) -> float:
+    return sentiment_scores(prediction, target)["acc7"]
 
 
 def case() -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +57,7 @@ def test_signs_are_those_of_the_convention(convention: str) -> None:
             pairs.append((p >= 0, t >= 0))
         elif t != 0:
             pairs.append((p > 0, t > 0))
-    assert accuracy_2(prediction, target, convention) == pytest.approx(
+    assert sentiment_scores(prediction, target)[f"acc2_{convention}"] == pytest.approx(
         sum(p == t for p, t in pairs) / len(pairs)
     )
     total = 0.0
@@ -60,15 +65,17 @@ def test_signs_are_those_of_the_convention(convention: str) -> None:
         hit = sum(p == t == sign for p, t in pairs)
         size = sum(t == sign for _, t in pairs)
         total += size * 2 * hit / (sum(p == sign for p, _ in pairs) + size)
-    assert f1_2(prediction, target, convention) == pytest.approx(total / len(pairs))
+    assert sentiment_scores(prediction, target)[f"f1_{convention}"] == pytest.approx(
+        total / len(pairs)
+    )
 
 
 def test_zero_is_negative_or_positive_by_convention() -> None:
     prediction, target = np.array([0.0, 0.0, 1.0]), np.array([-1.0, 2.0, 0.0])
-    assert accuracy_2(prediction, target, "nonzero") == 0.5
-    assert accuracy_2(prediction, target, "has_zero") == pytest.approx(2 / 3)
-    assert math.isnan(accuracy_2(np.ones(2), np.zeros(2)))
-    assert math.isnan(f1_2(np.ones(2), np.zeros(2)))
+    assert sentiment_scores(prediction, target)["acc2_nonzero"] == 0.5
+    assert sentiment_scores(prediction, target)["acc2_has_zero"] == pytest.approx(2 / 3)
+    assert math.isnan(sentiment_scores(np.ones(2), np.zeros(2))["acc2_nonzero"])
+    assert math.isnan(sentiment_scores(np.ones(2), np.zeros(2))["f1_nonzero"])
 
 
 def test_seven_classes_clip_and_round_halves_to_even() -> None:
@@ -100,5 +107,3 @@ def test_bad_predictions_are_refused() -> None:
         pearson(np.zeros(0), np.zeros(0))
     with pytest.raises(ValueError, match="1 predictions or targets are NaN or infinite"):
         mean_absolute_error(np.array([np.nan, 1.0]), np.zeros(2))
-    with pytest.raises(ValueError, match="unknown convention 'zero'; known: nonzero, has_zero"):
-        accuracy_2(np.zeros(2), np.ones(2), "zero")

@@ -18,7 +18,7 @@ from mmrl.modality import Batch, Modality, mark_missing
 from mmrl.nn.standardize import Standardize
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightning.fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 
 
 def started_by() -> LightningEnvironment | TorchElasticEnvironment:

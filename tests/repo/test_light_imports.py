@@ -9,9 +9,12 @@ import pytest
 @pytest.mark.parametrize(
     ("package", "heavy"),
     [
-        ("mmrl_envs", ["torch", "mmrl", "mmrl_agents", "stable_baselines3", "lightning", "hydra"]),
+        (
+            "mmrl_envs",
+            ["torch", "mmrl", "mmrl_agents", "stable_baselines3", "lightning_fabric", "hydra"],
+        ),
         ("mmrl_envs", ["matplotlib", "mujoco", "pandas", "scipy", "sklearn"]),
-        ("mmrl", ["stable_baselines3", "hydra", "lightning", "matplotlib", "mmrl_agents"]),
+        ("mmrl", ["stable_baselines3", "hydra", "lightning_fabric", "matplotlib", "mmrl_agents"]),
         ("mmrl_agents", ["hydra", "mmrl.train"]),
         ("mmrl.classification", ["stable_baselines3", "gymnasium", "cv2", "hydra", "mmrl.control"]),
         ("mmrl.control", ["hydra", "mmrl.classification"]),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from mmrl.data.arrays import ArrayData
 from mmrl.methods.gmc.method import GMC

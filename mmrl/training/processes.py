@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 
 def started_by() -> LightningEnvironment | TorchElasticEnvironment:

@@ -14,7 +14,9 @@ from stable_baselines3.common.policies import BasePolicy
 
 from mmrl.methods.method import Method
 from mmrl.modality import AVAILABLE
+from mmrl_agents.actions import to_env
 from mmrl_agents.latent import LatentMemory, Observation
+from mmrl_agents.missing import zero_missing
 from mmrl_agents.monitor.monitor import SensorMonitor
 from mmrl_envs.wrappers.channel_statistics import ChannelStatistics
 from mmrl_envs.wrappers.normalize import CLIP, EPSILON
@@ -69,10 +71,18 @@ class PolicyMemory(Generic[P]):
     Args:
         policy: A model or policy of Stable-Baselines3, or whatever predicts like one.
         deterministic: Whether the most likely action is taken.
+        action_space: Of the environment, where the policy chose from its `actions.policy_space`;
+            None: actions are told as they are.
     """
 
-    def __init__(self, policy: P, deterministic: bool) -> None:
+    def __init__(
+        self,
+        policy: P,
+        deterministic: bool,
+        action_space: spaces.Space[Any] | None = None,
+    ) -> None:
         self.policy = policy
+        self.action_space = action_space
         self.deterministic = deterministic
         self.state: Any = None
         self.envs = 0
@@ -84,7 +94,8 @@ class PolicyMemory(Generic[P]):
         actions, self.state = self.policy.predict(
             observation, self.state, first, deterministic=self.deterministic
         )
-        return np.asarray(actions)
+        chosen = np.asarray(actions)
+        return chosen if self.action_space is None else to_env(chosen, self.action_space)
 
 
 class LatentPolicy:
@@ -96,6 +107,7 @@ class LatentPolicy:
         device: Where the encoder runs.
         deterministic: Whether the most likely action is taken.
         monitor: Decides which of the sensors that deliver are believed; None: all are.
+        action_space: See `PolicyMemory`.
     """
 
     def __init__(
@@ -106,9 +118,12 @@ class LatentPolicy:
         *,
         deterministic: bool = True,
         monitor: SensorMonitor | None = None,
+        action_space: spaces.Space[Any] | None = None,
     ) -> None:
         self.latents = LatentMemory(encoder, device, monitor)
-        self.memory: PolicyMemory[BasePolicy | BaseAlgorithm] = PolicyMemory(policy, deterministic)
+        self.memory: PolicyMemory[BasePolicy | BaseAlgorithm] = PolicyMemory(
+            policy, deterministic, action_space
+        )
 
     def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
         """See `Acting`; while nothing is available the last latent is held."""
@@ -127,6 +142,7 @@ class ObservationPolicy:
         policy: Of Stable-Baselines3.
         deterministic: Whether the most likely action is taken.
         statistics: Of the channels that the policy saw normalized; what is missing stays zero.
+        action_space: See `PolicyMemory`.
 
     Raises:
         TypeError: The policy was trained on something else than a Dict observation.
@@ -138,6 +154,7 @@ class ObservationPolicy:
         *,
         deterministic: bool = True,
         statistics: ChannelStatistics | None = None,
+        action_space: spaces.Space[Any] | None = None,
     ) -> None:
         if not isinstance(policy.observation_space, spaces.Dict):
             raise TypeError(
@@ -146,14 +163,16 @@ class ObservationPolicy:
             )
         self.names = list(policy.observation_space.spaces)
         self.statistics = statistics
-        self.memory: PolicyMemory[BasePolicy | BaseAlgorithm] = PolicyMemory(policy, deterministic)
+        self.memory: PolicyMemory[BasePolicy | BaseAlgorithm] = PolicyMemory(
+            policy, deterministic, action_space
+        )
 
     def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
         """See `Acting`."""
         seen = {name: observations[name] for name in self.names}
         if self.statistics is not None:
             seen |= self._normalized(observations, self.statistics)
-        return self.memory.predict(seen, first)
+        return self.memory.predict(zero_missing(seen), first)
 
     def _normalized(
         self, observations: Observation, statistics: ChannelStatistics

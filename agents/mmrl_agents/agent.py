@@ -18,6 +18,7 @@ from mmrl_agents.acting import LatentPolicy, ObservationPolicy
 from mmrl_agents.checkpoints import load_policy
 from mmrl_agents.latent import check_channels
 from mmrl_agents.monitor.monitor import SensorMonitor
+from mmrl_envs.readings import reading
 from mmrl_envs.wrappers.channel_statistics import ChannelStatistics
 
 POLICY = "policy.zip"
@@ -45,7 +46,8 @@ class Agent:
     ) -> None:
         self.acting = acting
         self.sensors = {name: space for name, space in sensors.items() if name != AVAILABLE}
-        self.action_space = acting.memory.policy.action_space
+        told = acting.memory.action_space
+        self.action_space = acting.memory.policy.action_space if told is None else told
         self._first = True
 
     @classmethod
@@ -81,7 +83,9 @@ class Agent:
                     f"the agent in {folder} acts on observations: a monitor compares the "
                     "representations of a frozen encoder, which it does not have"
                 )
-            observing = ObservationPolicy(saved.policy, statistics=statistics)
+            observing = ObservationPolicy(
+                saved.policy, statistics=statistics, action_space=saved.action_space
+            )
             return cls(observing, saved.sensors.spaces)
         encoder = load_encoder(folder, device=device)
         try:
@@ -93,8 +97,10 @@ class Agent:
                 f"the encoder in {folder} has latents of size {encoder.latent_dim}, but its policy "
                 f"acts on {saved.policy.observation_space}: they are of different runs"
             )
-        watch = SensorMonitor.load(folder, encoder, saved.policy.action_space) if monitor else None
-        acting = LatentPolicy(encoder, saved.policy, device, monitor=watch)
+        watch = SensorMonitor.load(folder, encoder, saved.action_space) if monitor else None
+        acting = LatentPolicy(
+            encoder, saved.policy, device, monitor=watch, action_space=saved.action_space
+        )
         return cls(acting, saved.sensors.spaces)
 
     @property
@@ -121,7 +127,8 @@ class Agent:
             NumPy integer.
 
         Raises:
-            ValueError: An unknown sensor, or values of the wrong shape or range.
+            ValueError: An unknown sensor, values of the wrong shape or range, or an `available`
+                that holds anything else than 0 and 1.
         """
         if unknown := sorted(set(observation) - set(self.sensors) - {AVAILABLE}):
             raise ValueError(f"unknown sensors {unknown}; the agent has {list(self.sensors)}")
@@ -130,11 +137,10 @@ class Agent:
         available = np.zeros((1, len(self.sensors)), np.int8)
         for i, (name, space) in enumerate(self.sensors.items()):
             value = observation.get(name) if announced[i] else None
-            reading = None if value is None else _reading(name, value, space)
-            available[0, i] = reading is not None
-            batch[name] = (
-                np.zeros(space.shape or (), space.dtype)[None] if reading is None else reading[None]
-            )
+            delivered = _delivered(name, value, space)
+            available[0, i] = delivered is not None
+            nothing = np.zeros(space.shape or (), space.dtype)
+            batch[name] = (nothing if delivered is None else delivered)[None]
         batch[AVAILABLE] = available
         first = np.array([self._first])
         self._first = False
@@ -144,12 +150,12 @@ class Agent:
     def _announced(self, mask: ArrayLike | None) -> NDArray[np.bool_]:
         if mask is None:
             return np.ones(len(self.sensors), np.bool_)
-        announced = np.asarray(mask).astype(np.bool_)
-        if announced.shape != (len(self.sensors),):
+        announced = np.asarray(_array(mask))
+        if announced.shape != (len(self.sensors),) or not np.isin(announced, (0, 1)).all():
             raise ValueError(
-                f"{AVAILABLE} must have one entry for each of {list(self.sensors)}, got {mask!r}"
+                f"{AVAILABLE} must have a 0 or 1 for each of {list(self.sensors)}, got {mask!r}"
             )
-        return announced
+        return announced.astype(np.bool_)
 
 
 def _statistics(folder: Path) -> ChannelStatistics:
@@ -159,26 +165,16 @@ def _statistics(folder: Path) -> ChannelStatistics:
         raise CheckpointError(f"the policy needs statistics of its channels: {error}") from error
 
 
-def _reading(name: str, value: ArrayLike, space: spaces.Space[Any]) -> NDArray[Any] | None:
+def _delivered(name: str, value: Any, space: spaces.Space[Any]) -> NDArray[Any] | None:
     """The value in the type of its space; None where it has NaN or inf.
 
     Raises:
         ValueError: A shape, or bytes, that the sensor cannot deliver.
     """
-    array = np.asarray(value)
-    if array.shape != space.shape:
-        raise ValueError(f"sensor {name!r} has shape {space.shape}, got {array.shape}")
-    if array.dtype == space.dtype and array.dtype.kind in "uib":
-        return array
-    if array.dtype.kind not in "fuib":
-        raise ValueError(f"sensor {name!r} delivers numbers, got {array.dtype}")
-    if not np.isfinite(array).all():
-        return None
-    assert space.dtype is not None
-    converted = array.astype(space.dtype)
-    if space.dtype.kind in "ui" and not np.array_equal(converted, array):
-        raise ValueError(
-            f"sensor {name!r} delivers {space.dtype} (images: 0 to 255), got {array.dtype} values "
-            f"from {array.min()} to {array.max()}"
-        )
-    return converted
+    array = reading(name, _array(value), space)
+    return array if array is not None and np.isfinite(array).all() else None
+
+
+def _array(value: Any) -> Any:
+    """Tensors, on whatever device and with whatever gradients, as arrays."""
+    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value

@@ -17,10 +17,12 @@ from stable_baselines3.common.policies import BasePolicy
 
 from mmrl.checkpoint import CheckpointError
 from mmrl_agents.acting import Acting, PolicyMemory
+from mmrl_agents.actions import policy_space
 from mmrl_agents.agent import Agent
 from mmrl_agents.build import build_policy
 from mmrl_agents.checkpoints import load_weights
 from mmrl_agents.config import AgentConfig
+from mmrl_agents.missing import zero_missing
 
 RAW = "raw_observation"
 
@@ -122,11 +124,16 @@ def acts_on_sensors(acting: Acting) -> Chooses:
     return lambda observations, _, first: acting.act(observations, first)
 
 
-def acts_on_raw(policy: BasePolicy) -> Chooses:
-    """A policy that sees what the bare environment returns; it draws its actions."""
-    memory = PolicyMemory(policy, deterministic=False)
+def acts_on_raw(policy: BasePolicy, action_space: spaces.Space[Any]) -> Chooses:
+    """A policy that sees what the bare environment returns; it draws its actions.
+
+    Args:
+        policy: Chooses from the `actions.policy_space` of that environment.
+        action_space: Of the environment.
+    """
+    memory = PolicyMemory(policy, deterministic=False, action_space=action_space)
     return lambda observations, raw, first: memory.predict(
-        observations if raw is None else raw, first
+        zero_missing(observations if raw is None else raw), first
     )
 
 
@@ -158,9 +165,10 @@ def load_behaviour(
             raise CheckpointError(f"the policy in {path} has the sensors {theirs}, here are {ours}")
         _check_actions(path, agent.action_space, envs.single_action_space)
         return acts_on_sensors(agent.acting)
-    policy = build_policy(config, bare.single_observation_space, bare.single_action_space)
+    chosen = policy_space(bare.single_action_space)
+    policy = build_policy(config, bare.single_observation_space, chosen)
     load_weights(policy, path)
-    return acts_on_raw(policy)
+    return acts_on_raw(policy, bare.single_action_space)
 
 
 def _check_actions(path: Path, theirs: spaces.Space[Any], ours: spaces.Space[Any]) -> None:

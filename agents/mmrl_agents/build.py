@@ -17,6 +17,7 @@ from torch import nn
 
 from mmrl.methods.method import Method
 from mmrl.modality import AVAILABLE
+from mmrl_agents.actions import policy_space
 from mmrl_agents.config import (
     ACTIVATIONS,
     ALGORITHMS,
@@ -28,6 +29,7 @@ from mmrl_agents.config import (
 )
 from mmrl_agents.extractor import EncoderExtractor
 from mmrl_agents.latent import LatentVecEnv, check_channels
+from mmrl_agents.missing import MissingAsZeros
 from mmrl_agents.noise import ActionNoiseConfig, ScheduledNoise
 from mmrl_agents.paper.rules import TerminalTimeLimit, UnitActions
 
@@ -90,7 +92,7 @@ def training_env(
     if config.action_rule == "paper":
         venv = UnitActions(venv)
     if encoder is None:
-        return venv
+        return MissingAsZeros(venv)
     if not config.finetune:
         return LatentVecEnv(venv, encoder, device)
     check_channels(venv.observation_space, encoder.modalities)
@@ -137,6 +139,11 @@ def build_agent(
     if venv.num_envs != config.n_envs:
         raise ValueError(f"{venv.num_envs} environments, but n_envs={config.n_envs} in the config")
     check_actions(config.algorithm, venv.action_space)
+    if venv.action_space != policy_space(venv.action_space):
+        raise ValueError(
+            f"Stable-Baselines3 cannot choose from {venv.action_space} as it is: hand over the "
+            "environments as mmrl_agents.vec_env.GymnasiumVecEnv, which translates"
+        )
     algorithm = algorithm_class(config.algorithm)
     arguments: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value

@@ -35,6 +35,7 @@ from mmrl_agents.config import AgentConfig
 from mmrl_agents.latent import LatentVecEnv
 from mmrl_agents.noise import ActionNoiseConfig
 from mmrl_agents.spaces import from_plain, to_plain
+from mmrl_agents.vec_env import GymnasiumVecEnv
 
 DESCRIPTION = "mmrl.json"
 WEIGHTS = "policy.pth"
@@ -51,12 +52,14 @@ class SavedPolicy:
         config: Of the agent.
         sensors: Observation space of the environment in which it was trained.
         on_latents: Whether it acts on latents of an encoder, instead of on observations.
+        action_space: Of the environment; the policy chose from its `actions.policy_space`.
     """
 
     policy: BasePolicy
     config: AgentConfig
     sensors: spaces.Space[Any]
     on_latents: bool
+    action_space: spaces.Space[Any]
 
 
 def save_policy(model: BaseAlgorithm, config: AgentConfig, path: Path | str) -> None:
@@ -80,6 +83,7 @@ def save_policy(model: BaseAlgorithm, config: AgentConfig, path: Path | str) -> 
         "observation_space": to_plain(model.observation_space),
         "action_space": to_plain(model.action_space),
         "sensors": to_plain(_sensors(venv)),
+        "env_action_space": to_plain(_actions(venv)),
     }
     content = BytesIO()
     model.save(content)
@@ -110,6 +114,7 @@ def load_policy(
         action_space = from_plain(description["action_space"])
         sensors = from_plain(description["sensors"])
         on_latents = bool(description["on_latents"])
+        told = from_plain(description.get("env_action_space", description["action_space"]))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged: {DESCRIPTION} in it: {error!r}") from error
     if config.finetune and checkpoint is None:
@@ -123,7 +128,7 @@ def load_policy(
             f"the weights in {path} do not fit its description: {error}"
         ) from error
     policy.set_training_mode(False)
-    return SavedPolicy(policy, config, sensors, on_latents)
+    return SavedPolicy(policy, config, sensors, on_latents, told)
 
 
 def load_weights(policy: BasePolicy, path: Path | str) -> None:
@@ -158,6 +163,12 @@ def _sensors(venv: VecEnv) -> spaces.Space[Any]:
             break
         venv = venv.venv
     return venv.observation_space
+
+
+def _actions(venv: VecEnv) -> spaces.Space[Any]:
+    """What the environments take."""
+    bare = venv.unwrapped
+    return bare.envs.single_action_space if isinstance(bare, GymnasiumVecEnv) else bare.action_space
 
 
 def _read(path: Path, device: torch.device) -> tuple[Mapping[str, Any], Mapping[str, torch.Tensor]]:

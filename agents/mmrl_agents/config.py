@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -188,6 +189,11 @@ def check_actions(algorithm: str, space: spaces.Space[Any]) -> None:
     if not isinstance(space, ACTION_SPACES):
         kinds = ", ".join(kind.__name__ for kind in ACTION_SPACES)
         raise ValueError(f"no algorithm can choose from the actions {space}; it must be: {kinds}")
+    if isinstance(space, spaces.Box) and not np.isfinite([space.low, space.high]).all():
+        raise ValueError(
+            f"the actions {space} have no bounds, which every algorithm needs: add "
+            "{name: bound_actions, low: -1, high: 1} to env.wrappers, with bounds that make sense"
+        )
     if algorithm not in able:
         raise ValueError(
             f"{algorithm} cannot choose from the actions {space}; algorithms that can: "

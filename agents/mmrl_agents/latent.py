@@ -99,7 +99,8 @@ class LatentMemory:
     ) -> tuple[dict[str, torch.Tensor], Bool[np.ndarray, "rows channels"]]:
         """Clean values, and which of them are there."""
         values = {
-            name: torch.as_tensor(array, device=self.device) for name, array in observations.items()
+            name: torch.as_tensor(np.ascontiguousarray(array), device=self.device)
+            for name, array in observations.items()
         }
         mask = values.pop(AVAILABLE, None)
         mask = None if mask is None else mask.to(torch.bool)

@@ -20,6 +20,8 @@ from mmrl_envs.faults import make_faults
 
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 BERNOULLI = "bernoulli"
+MAX_STEPS = 1_000
+"""After which an episode is cut off in an environment that was registered without a time limit."""
 
 MakeEnvs = Callable[[int], VectorEnv[Any, Any, Any]]
 OnStep = Callable[[NDArray[np.bool_], NDArray[np.bool_]], None]
@@ -55,6 +57,7 @@ class ConditionResult:
             all episodes.
         faulty: Share in which it was faulty, told or not.
         starts: What the environment's infos said at the start, (episodes, ...) by name.
+        cut_off: How many episodes had not ended when they were cut off.
     """
 
     condition: Condition
@@ -63,6 +66,7 @@ class ConditionResult:
     missing: dict[str, float]
     faulty: dict[str, float]
     starts: dict[str, NDArray[Any]] = field(default_factory=dict)
+    cut_off: int = 0
 
     @property
     def rewards(self) -> Float[np.ndarray, " episodes"]:
@@ -131,6 +135,7 @@ def evaluate(
     episodes: int,
     seed: int,
     n_envs: int = 100,
+    max_steps: int | None = None,
     on_episodes: Callable[[int], None] | None = None,
     on_step: OnStep | None = None,
 ) -> list[ConditionResult]:
@@ -148,6 +153,8 @@ def evaluate(
         episodes: Per condition.
         seed: Of starts and faults.
         n_envs: Episodes that run at once.
+        max_steps: After so many steps an episode is cut off. None: after those that the environment
+            was registered with, or, without a time limit, after `MAX_STEPS`.
         on_episodes: Called with the number of episodes finished since the last call.
         on_step: Called after every choice of actions.
 
@@ -172,6 +179,8 @@ def evaluate(
     acting = as_acting(agent)
     if episodes < 1 or n_envs < 1:
         raise ValueError(f"episodes and n_envs must be at least 1, got {episodes} and {n_envs}")
+    if max_steps is not None and max_steps < 1:
+        raise ValueError(f"max_steps must be at least 1, got {max_steps}")
     report = on_episodes or (lambda _: None)
     sizes = [min(n_envs, episodes - start) for start in range(0, episodes, n_envs)]
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(len(sizes))]
@@ -184,7 +193,9 @@ def evaluate(
             continue
         parts = []
         for size, batch_seed in zip(sizes, seeds, strict=True):
-            parts.append(_run(acting, make_envs(size), condition, batch_seed, on_step))
+            envs = make_envs(size)
+            limit = max_steps or _time_limit(envs) or MAX_STEPS
+            parts.append(_run(acting, envs, condition, batch_seed, limit, on_step))
             report(size)
         results.append(_join(parts))
     return results
@@ -195,6 +206,7 @@ def _run(
     envs: VectorEnv[Any, Any, Any],
     condition: Condition,
     seed: int,
+    max_steps: int,
     on_step: OnStep | None,
 ) -> ConditionResult:
     """One episode in each environment."""
@@ -209,7 +221,7 @@ def _run(
     first = np.ones(count, np.bool_)
     returns, lengths = np.zeros(count), np.zeros(count, np.int64)
     missing, faulty, seen = np.zeros(len(channels)), np.zeros(len(channels)), 0
-    while running.any():
+    for _ in range(max_steps):
         missing += (1 - observations[AVAILABLE][running]).sum(axis=0)
         faulty += infos["faulty"][running].sum(axis=0)
         seen += int(running.sum())
@@ -221,10 +233,18 @@ def _run(
         lengths[running] += 1
         first = np.logical_or(terminated, truncated)
         running &= ~first
+        if not running.any():
+            break
     failing.close()
     told = dict(zip(channels, (missing / seen).tolist(), strict=True))
     realised = dict(zip(channels, (faulty / seen).tolist(), strict=True))
-    return ConditionResult(condition, returns, lengths, told, realised, starts)
+    left = int(running.sum())
+    return ConditionResult(condition, returns, lengths, told, realised, starts, left)
+
+
+def _time_limit(envs: VectorEnv[Any, Any, Any]) -> int | None:
+    spec = envs.unwrapped.spec
+    return None if spec is None else spec.kwargs.get("max_episode_steps", spec.max_episode_steps)
 
 
 def _join(parts: Sequence[ConditionResult]) -> ConditionResult:
@@ -243,7 +263,12 @@ def _join(parts: Sequence[ConditionResult]) -> ConditionResult:
         np.concatenate([part.lengths for part in parts]),
         mean([part.missing for part in parts]),
         mean([part.faulty for part in parts]),
-        {name: np.concatenate([p.starts[name] for p in parts]) for name in parts[0].starts},
+        {
+            name: np.concatenate([part.starts[name] for part in parts])
+            for name in parts[0].starts
+            if all(name in part.starts for part in parts)
+        },
+        sum(part.cut_off for part in parts),
     )
 
 

@@ -33,7 +33,11 @@ def to_plain(space: spaces.Space[Any]) -> dict[str, Any]:
     if isinstance(space, spaces.Discrete):
         return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
     if isinstance(space, spaces.MultiDiscrete):
-        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist()}
+        return {
+            "type": "MultiDiscrete",
+            "nvec": space.nvec.tolist(),
+            "start": space.start.tolist(),
+        }
     if isinstance(space, spaces.MultiBinary):
         return {"type": "MultiBinary", "n": space.n if np.isscalar(space.n) else list(space.shape)}
     raise TypeError(
@@ -67,7 +71,7 @@ def _build(plain: Mapping[str, Any]) -> spaces.Space[Any]:
         case "Discrete":
             return spaces.Discrete(plain["n"], start=plain["start"])
         case "MultiDiscrete":
-            return spaces.MultiDiscrete(plain["nvec"])
+            return spaces.MultiDiscrete(plain["nvec"], start=plain.get("start"))
         case "MultiBinary":
             return spaces.MultiBinary(plain["n"])
     raise KeyError(plain["type"])

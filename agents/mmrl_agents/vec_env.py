@@ -13,6 +13,8 @@ from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
+from mmrl_agents.actions import policy_space, to_env
+
 Indices = int | Iterable[int] | None
 
 
@@ -22,7 +24,7 @@ class GymnasiumVecEnv(VecEnv):
     Environments that step as one batch are an order of magnitude faster than the loop of
     `DummyVecEnv`. A seed is spread by `numpy.random.SeedSequence` first: `seed(0)` and `seed(1)`
     share no stream, while Stable-Baselines3 and `SyncVectorEnv` give sub-environment i the seed
-    s + i.
+    s + i. Actions are chosen from `actions.policy_space`, and told as the environments take them.
 
     Args:
         envs: Must reset in the same step in which an episode ends and return fresh arrays
@@ -58,7 +60,8 @@ class GymnasiumVecEnv(VecEnv):
         self.envs = envs
         self._actions: NDArray[Any] | None = None
         self._seed: int | None = None
-        super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+        chosen = policy_space(envs.single_action_space)
+        super().__init__(envs.num_envs, envs.single_observation_space, chosen)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Sets the seed of the next reset; None leaves the environments' own streams."""
@@ -90,7 +93,7 @@ class GymnasiumVecEnv(VecEnv):
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Keeps the actions for `step_wait`."""
-        self._actions = actions
+        self._actions = to_env(actions, self.envs.single_action_space)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Steps all environments, and restarts those whose episode ended."""

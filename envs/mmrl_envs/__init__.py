@@ -9,6 +9,7 @@ import gymnasium
 from mmrl_envs.faults.sensor_dropout import SensorDropout
 from mmrl_envs.faults.vector_sensor_dropout import VectorSensorDropout
 from mmrl_envs.mujoco.sensors import MujocoSensors
+from mmrl_envs.wrappers.bound_actions import BoundActions
 from mmrl_envs.wrappers.camera import CameraObservation
 from mmrl_envs.wrappers.conform import Conform
 from mmrl_envs.wrappers.flatten import FlattenDict
@@ -21,6 +22,7 @@ from mmrl_envs.wrappers.stack import StackFrames
 from mmrl_envs.wrappers.stacked import DeclareStacked
 
 __all__ = [
+    "BoundActions",
     "CameraObservation",
     "Conform",
     "DeclareStacked",

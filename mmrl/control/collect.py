@@ -103,7 +103,7 @@ def train_behaviour(config: TrainConfig, scratch: Path | None, advance: Advance)
     venv.close()
     forget_replay(model)
     model.policy.set_training_mode(False)
-    return acts_on_raw(model.policy)
+    return acts_on_raw(model.policy, envs.envs.single_action_space)
 
 
 def collect_data(

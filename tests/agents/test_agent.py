@@ -106,6 +106,16 @@ def test_values_are_converted_where_nothing_is_lost(agent: Agent) -> None:
     expected = fresh(agent, {"camera": IMAGE, "joints": JOINTS})
     other = {"camera": IMAGE.astype(np.int64), "joints": JOINTS.astype(np.float64).tolist()}
     np.testing.assert_array_equal(fresh(agent, other), expected)
+    flipped = np.ascontiguousarray(IMAGE[..., ::-1])[..., ::-1]
+    for camera in (
+        flipped,
+        np.asfortranarray(IMAGE),
+        torch.from_numpy(IMAGE),
+        IMAGE[0],
+        IMAGE * 1.0,
+    ):
+        joints = torch.tensor(JOINTS, requires_grad=True)
+        np.testing.assert_array_equal(fresh(agent, {"camera": camera, "joints": joints}), expected)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +126,11 @@ def test_values_are_converted_where_nothing_is_lost(agent: Agent) -> None:
         ({"camera": IMAGE / 255}, r"delivers uint8 \(images: 0 to 255\), got float64 values"),
         ({"camera": IMAGE + np.int64(200)}, "got int64 values from 200"),
         ({"joints": ["a", "b", "c"]}, "'joints' delivers numbers, got <U1"),
-        ({"joints": JOINTS, "available": [1]}, "one entry for each of"),
+        ({"joints": JOINTS, "available": [1]}, "a 0 or 1 for each of"),
+        ({"joints": JOINTS, "available": [1, np.nan]}, r"a 0 or 1 for each .*got \[1, nan\]"),
+        ({"joints": JOINTS, "available": [1, 2]}, "a 0 or 1 for each of"),
+        ({"joints": JOINTS, "available": ["up", "down"]}, "a 0 or 1 for each of"),
+        ({"camera": (IMAGE > 99) * 1.0}, r"got float64 values from 0\.0 to 1\.0; convert"),
     ],
 )
 def test_bad_observations_are_named(

@@ -108,7 +108,7 @@ def test_a_zip_of_stable_baselines3_acts_as_it_did(tmp_path: Path) -> None:
     assert draws.std() > 0  # it explores
     policy = build_policy(config, model.observation_space, model.action_space)
     policy.load_state_dict(model.policy.state_dict())
-    expected = acts_on_raw(policy)
+    expected = acts_on_raw(policy, policy.action_space)
     expected_mean = np.mean([expected({}, raw, first) for _ in range(50)])
     assert draws.mean() == pytest.approx(expected_mean, abs=0.8)
 

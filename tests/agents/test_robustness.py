@@ -196,6 +196,42 @@ def test_policies_act_in_it(encoder: TinyEncoder) -> None:
         assert not np.array_equal(results[0].returns, results[1].returns)
 
 
+@pytest.mark.parametrize(("limit", "steps"), [(None, 1000), (7, 7)])
+def test_an_environment_without_an_end_is_cut_off(limit: int | None, steps: int) -> None:
+    endless = partial(TwoSensors, length=10**6, with_mask=False)
+    made = partial(vectorized, endless)
+    condition = subset_conditions(CHANNELS)[:1]
+    (result,) = evaluate(
+        Recorder(),
+        lambda n: made(num_envs=n),
+        condition,
+        episodes=3,
+        n_envs=2,
+        seed=0,
+        max_steps=limit,
+    )
+    assert result.lengths.tolist() == [steps] * 3
+    assert result.cut_off == 3
+
+
+def test_a_registered_time_limit_is_longer_than_the_bound() -> None:
+    gym.register(
+        "Long-v0",
+        entry_point=partial(TwoSensors, length=10**6, with_mask=False),
+        max_episode_steps=1200,
+    )
+
+    def long(n: int) -> VectorEnv[Any, Any, Any]:
+        return gym.make_vec("Long-v0", n, vectorization_mode="sync")
+
+    condition = subset_conditions(CHANNELS)[:1]
+    (result,) = evaluate(Recorder(), long, condition, episodes=1, seed=0)
+    assert result.lengths.tolist() == [1200]
+    assert result.cut_off == 0
+    with pytest.raises(ValueError, match="max_steps must be at least 1, got 0"):
+        evaluate(Recorder(), long, condition, episodes=1, seed=0, max_steps=0)
+
+
 @pytest.mark.parametrize(("episodes", "n_envs"), [(0, 1), (1, 0)])
 def test_no_episodes_are_refused(episodes: int, n_envs: int) -> None:
     with pytest.raises(ValueError, match=f"at least 1, got {episodes} and {n_envs}"):

@@ -21,6 +21,7 @@ from typing import Any
 import gymnasium
 
 from mmrl_envs.mujoco.sensors import MujocoSensors
+from mmrl_envs.wrappers.bound_actions import BoundActions
 from mmrl_envs.wrappers.camera import CameraObservation
 from mmrl_envs.wrappers.flatten import FlattenDict
 from mmrl_envs.wrappers.normalize import NormalizeChannels
@@ -34,6 +35,7 @@ from mmrl_envs.wrappers.stacked import DeclareStacked
 Wrapper = type[gymnasium.Wrapper[Any, Any, Any, Any]]
 
 WRAPPERS: dict[str, Wrapper] = {
+    "bound_actions": BoundActions,
     "camera": CameraObservation,
     "drop": DropChannels,
     "flatten": FlattenDict,

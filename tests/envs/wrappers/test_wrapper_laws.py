@@ -17,6 +17,7 @@ from gymnasium.utils.env_checker import check_env
 import mmrl_envs  # noqa: F401  (registers the ids)
 from mmrl_envs.faults.sensor_dropout import SensorDropout
 from mmrl_envs.mujoco.sensors import MujocoSensors
+from mmrl_envs.wrappers.bound_actions import BoundActions
 from mmrl_envs.wrappers.camera import CameraObservation
 from mmrl_envs.wrappers.conform import Conform
 from mmrl_envs.wrappers.flatten import FlattenDict
@@ -92,6 +93,7 @@ ENVIRONMENTS: dict[str, Callable[[Path], Env]] = {
     "rename": lambda _: RenameChannels(cart(), {"cart": "wagon"}),
     "one hot": lambda _: OneHotChannels(gymnasium.make("FrozenLake-v1")),
     "conform": lambda _: Conform(pendulum()),
+    "bound actions": lambda _: BoundActions(pendulum(), -1, 1),
     "any of Gymnasium": lambda _: wrap(
         cart(), [{"name": "gymnasium.wrappers:TimeLimit", "max_episode_steps": 9}]
     ),

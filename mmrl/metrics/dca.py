@@ -20,8 +20,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
-from sklearn.cluster import HDBSCAN
 from torch import Tensor
+
+from mmrl.data.extras import optional
 
 RAYS_AT_ONCE = 512
 PIECE = 128
@@ -209,8 +210,9 @@ def _components(
     firsts = np.unique(part, return_index=True)[1]
     bridges = np.stack([np.repeat(firsts[0], parts - 1), firsts[1:]], axis=1)
     graph = graph + _graph(bridges, np.full(parts - 1, 2.0 * longest), count)
+    cluster = optional("sklearn.cluster", "data")
     # min_samples=1 leaves the edges' lengths as they are: single linkage, as the authors have it.
-    clusters = HDBSCAN(
+    clusters = cluster.HDBSCAN(
         min_cluster_size=min_cluster_size, min_samples=1, metric="precomputed", copy=True
     )
     labels: NDArray[np.int64] = clusters.fit(graph).labels_.astype(np.int64)

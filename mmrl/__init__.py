@@ -15,7 +15,7 @@ def load(folder: Path | str, device: str = "cpu", *, monitor: bool = False) -> A
     """The trained agent of a run folder, for a control loop; see `mmrl_agents.agent.Agent`.
 
     Args:
-        folder: Of a run of `python -m mmrl.train`, for example `outputs/latest`.
+        folder: Folder of a run of `python -m mmrl.train`, for example `outputs/latest`.
         device: Where encoder and policy run.
         monitor: Whether sensors that lie are noticed and left out; needs the monitor that
             `python -m mmrl.monitor run=<folder>` fits.

@@ -104,7 +104,7 @@ def parse_description(
     """The description that stands beside weights, checked.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
         path: The file, for messages.
         of: What it should describe, for messages.
         form: The value that `format` should have.

@@ -37,15 +37,15 @@ class CommandConfig:
 
     Args:
         run: Folders of runs.
-        seed: Of start states and faults.
+        seed: Seed of start states and faults.
         device: Where encoder and policy run.
-        episodes: See `EvaluateConfig`, as for the next four.
-        n_envs: See there.
-        rates: See there.
-        video: See there.
-        confidence: See there.
+        episodes: Episodes per condition; every condition has the same starts.
+        n_envs: Episodes that run at once.
+        rates: Shares of steps at which every sensor is missing on its own, each in [0, 1).
+        video: Whether a video is made of an episode in which sensors go down and come back.
+        confidence: Confidence of the intervals, in (0, 1).
         score: See `EnvConfig`; None is each run's own.
-        conditions: See there; more than those that each run has.
+        conditions: More conditions than those that each run has.
     """
 
     run: list[str]

@@ -53,7 +53,7 @@ class CommandConfig:
 
     Args:
         run: Folder of a run.
-        seed: Of the recorded episodes, the fit, and the episodes of the measurement.
+        seed: Seed of the recorded episodes, the fit, and the episodes of the measurement.
         device: Where encoder and policy run.
         refit: Whether a monitor that is there already is fitted again.
         episodes: For every fault and sensor; 0: the monitor is only fitted.

@@ -40,8 +40,8 @@ class Subject:
         build: Makes the method, fresh.
         data: Samples that it can learn from.
         updates: Optimisation steps after which the loss must have fallen.
-        lr: Of these steps.
-        batch_size: Of these steps.
+        lr: Learning rate of the optimisation steps.
+        batch_size: Batch size of the optimisation steps.
         device: Where the method runs.
     """
 
@@ -80,7 +80,7 @@ def optimization(method: Method, data: ArrayData, lr: float = 1e-3) -> Iterator[
     Args:
         method: Put into training mode meanwhile.
         data: What it trains on.
-        lr: Of Adam.
+        lr: Learning rate of Adam.
     """
     device = next(method.parameters()).device
     accelerator = "cuda" if device.type == "cuda" else "cpu"
@@ -115,7 +115,7 @@ def made_data(
         samples: How many.
         missing: Share of missing values in the mask; a modality of each sample stays. What stands
             in missing places looks like a reading.
-        seed: Of everything.
+        seed: Seed of everything.
     """
     rng = np.random.default_rng(seed)
     kind = np.arange(samples) % max(2, outputs)

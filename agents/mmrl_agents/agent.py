@@ -57,7 +57,7 @@ class Agent:
         """Reads the agent of a run folder.
 
         Args:
-            folder: Of a run whose policy is trained.
+            folder: Folder of a run whose policy is trained.
             device: Where encoder and policy run.
             monitor: Whether sensors that lie are noticed and left out, by the monitor that
                 `python -m mmrl.monitor` fitted.

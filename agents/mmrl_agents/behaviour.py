@@ -63,7 +63,7 @@ class Behaviour(VectorWrapper[Any, Any, Any, Any, Any]):
         chooses: The policy.
         random_episodes: Share of episodes in which every action is random, in [0, 1].
         random_actions: Share of the steps of the other episodes, in [0, 1].
-        seed: Of what is random.
+        seed: Seed of what is random.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ def load_behaviour(
             Stable-Baselines3 saved, of a policy on the observations of `bare`.
         config: Algorithm and `policy_kwargs` of that zip.
         envs: What the policy will act in.
-        bare: The same without wrappers.
+        bare: These environments without wrappers.
 
     Raises:
         CheckpointError: There is no policy, it is damaged, or it does not fit.

@@ -76,7 +76,7 @@ def training_env(
     """What an agent is trained in: episodes recorded, the action rule, and latents or observations.
 
     Args:
-        config: Of the agent.
+        config: Configuration of the agent.
         venv: Any Stable-Baselines3 `VecEnv`.
         encoder: What represents Dict observations; None: the policy gets them as they are.
         device: Where the encoder runs.
@@ -118,9 +118,9 @@ def build_agent(
     """Builds the algorithm.
 
     Args:
-        config: Of the agent.
+        config: Configuration of the agent.
         venv: From `training_env`.
-        seed: Of weights, environments, warm-up actions and noise. Stable-Baselines3 seeds the
+        seed: Seed of weights, environments, warm-up actions and noise. Stable-Baselines3 seeds the
             global streams of Python, NumPy and torch with it.
         tensorboard_log: Folder for events.
         device: Where the policy lives.
@@ -178,7 +178,7 @@ def build_policy(
     """The policy that `build_agent` would train, with fresh weights and nothing to train it with.
 
     Args:
-        config: Of the agent.
+        config: Configuration of the agent.
         observation_space: What the policy sees.
         action_space: What it chooses from.
         checkpoint: See `build_agent`.

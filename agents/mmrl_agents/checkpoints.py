@@ -49,7 +49,7 @@ class SavedPolicy:
 
     Attributes:
         policy: In evaluation mode.
-        config: Of the agent.
+        config: Configuration of the agent.
         sensors: Observation space of the environment in which it was trained.
         on_latents: Whether it acts on latents of an encoder, instead of on observations.
         action_space: Of the environment; the policy chose from its `actions.policy_space`.
@@ -98,7 +98,7 @@ def load_policy(
     """Reads a policy that `save_policy` wrote.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         device: Where the policy is put.
         checkpoint: For a fine-tuned policy: any checkpoint of its encoder; the weights that are
             used are the policy's own.
@@ -136,7 +136,7 @@ def load_weights(policy: BasePolicy, path: Path | str) -> None:
 
     Args:
         policy: From `build_policy`; put into evaluation mode.
-        path: Of a zip that an algorithm's `save` wrote.
+        path: Path of a zip that an algorithm's `save` wrote.
 
     Raises:
         CheckpointError: The file is missing or damaged, or its policy has another form.

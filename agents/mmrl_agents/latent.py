@@ -72,7 +72,8 @@ class LatentMemory:
         In an episode's last observation a monitor believes what it believed the step before.
 
         Args:
-            observations: Of each environment, the first of its new episode where one ended.
+            observations: Observations of each environment, the first of its new episode where one
+                ended.
             ended: In which environments an episode ended.
             final_observations: The last observation of each episode that ended, in order.
 

@@ -61,7 +61,7 @@ class ScheduledNoise(VectorizedActionNoise):
         action_dim: Size of an action.
         n_envs: Number of environments.
         start: Environment steps without noise.
-        seed: Of its stream.
+        seed: Seed of the noise's random stream.
     """
 
     def __init__(

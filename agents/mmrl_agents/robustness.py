@@ -151,7 +151,7 @@ def evaluate(
             `lambda n: gymnasium.make_vec(id, n)`.
         conditions: How sensors fail.
         episodes: Per condition.
-        seed: Of starts and faults.
+        seed: Seed of starts and faults.
         n_envs: Episodes that run at once.
         max_steps: After so many steps an episode is cut off. None: after those that the environment
             was registered with, or, without a time limit, after `MAX_STEPS`.

@@ -29,8 +29,8 @@ class BatchedTask(ABC):
 
     Attributes:
         count: Number of rows.
-        observation_space: Of one row, a Dict.
-        action_space: Of one row.
+        observation_space: Observation space of one row, a Dict.
+        action_space: Action space of one row.
     """
 
     count: int

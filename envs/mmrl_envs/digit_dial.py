@@ -167,10 +167,10 @@ class DigitDialVectorEnv(BatchedVectorEnv):
 
     Args:
         num_envs: Number of sub-environments.
-        data: See :class:`DigitDialEnv`, as for the next three.
-        split: See there.
-        episode_length: See there.
-        goal: See there.
+        data: Digits that are seen and heard, see :class:`DigitDialEnv`.
+        split: Which split's recordings are shown, `train` or `test`.
+        episode_length: Steps after which an episode is truncated.
+        goal: Digit to which the dial is to be turned.
         autoreset_mode: See :class:`~mmrl_envs.batched.BatchedVectorEnv`, also for seeds.
         render_mode: "rgb_array" or None.
 

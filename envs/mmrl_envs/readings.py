@@ -16,7 +16,7 @@ def reading(name: str, value: Any, space: spaces.Space[Any]) -> NDArray[Any] | N
     axes of length one may be left out or added.
 
     Args:
-        name: Of the sensor, for messages.
+        name: Name of the sensor, for messages.
         value: What it delivered.
         space: What it should deliver: a Box, or a space of integers.
 

@@ -23,8 +23,8 @@ def check_members(config: ClassificationConfig, content: Mapping[str, Any]) -> N
     """Tries what every method needs where most is missing, to refuse bad settings before any work.
 
     Args:
-        config: Of the comparison.
-        content: The same as plain data.
+        config: Configuration of the comparison.
+        content: Settings of the comparison as plain data.
 
     Raises:
         ConfigError: See `check_classification`; the method is named.
@@ -80,9 +80,9 @@ def member_content(
 
     Args:
         content: Settings of the comparison.
-        label: Of the method.
+        label: Label of the method.
         rate: Missing in training; None is `missing.train`.
-        seed: Of the run.
+        seed: Seed of the run.
     """
     missing, data = dict(content["missing"]), dict(content["data"])
     if rate is not None:

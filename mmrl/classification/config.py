@@ -31,8 +31,8 @@ class DataConfig:
 
     Args:
         name: One of `mmrl.data.sets.LOADERS`.
-        path: Of its files, where it is not shipped.
-        options: Of its loader.
+        path: Path of the data set's files; None for a data set that is shipped.
+        options: Options of the data set's loader, see `mmrl.data.sets.load`.
         missing: The rule that a missing rate alone is of, without its rate.
         rates: For `missing.test` to refer to.
     """
@@ -92,7 +92,7 @@ class ClassifierConfig:
     """What predicts from the frozen representation of a method that learns without labels.
 
     Args:
-        hidden: Widths of its layers.
+        hidden: Widths of the classifier's hidden layers.
         finetune: Whether the representation learns as well.
     """
 
@@ -112,7 +112,7 @@ class MembersConfig:
         methods: By the label that tables and plots show, each with its `name` and settings; empty:
             a single run.
         train: Missing rates in training, each of the data's own rule; empty: `missing.train` alone.
-        seeds: Of the runs, one for each method, rate and seed.
+        seeds: Seeds of the runs, one for each method, rate and seed.
     """
 
     methods: dict[str, Any] = field(default_factory=dict)
@@ -146,11 +146,11 @@ class ClassificationConfig:
         method_settings: Its settings; outputs and task are the data's.
         comparison: Several methods instead of one.
         task: `classification`, also where the targets are labels or numbers.
-        experiment: See `TrainConfig`, as for the next four.
-        label: See there.
-        seed: See there; also of what is missing.
-        device: See there.
-        outputs: See there.
+        experiment: Name in the run folder's name.
+        label: Name of the method in tables and plots.
+        seed: Seed of everything random, also of what is missing.
+        device: Device of the method: `auto`, `cpu`, `cuda`, `cuda:1`, …
+        outputs: Folder in which run folders are made.
         encoder: Folder of a run, of control or classification, on whose encoder a classifier is
             trained, instead of `method`.
     """

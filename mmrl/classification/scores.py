@@ -113,9 +113,9 @@ def score(
     """Scores of the test: every subset of the modalities at every missing rate.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         method: What predicts.
-        data: As loaded, without masks.
+        data: The data set as loaded, without masks.
         masks: What is missing at each rate.
         advance: Called with the number of rates done.
     """
@@ -154,7 +154,7 @@ def write_scores(
     """Table, CSV, JSON, plot and TensorBoard's part.
 
     Args:
-        rows: Of one run or several.
+        rows: Rows of one run or several.
         out: Folder for the files.
         console: Takes the table.
         writer: Takes scalars and the plot.
@@ -206,7 +206,7 @@ def join_scores(runs: Sequence[RunFolder], console: Console) -> Path:
     """Joins the scores of several runs over their seeds into a new subfolder of the first.
 
     Args:
-        runs: Of one data set; methods and missing rates may differ.
+        runs: Runs of one data set; methods and missing rates may differ.
         console: Takes the table.
 
     Raises:

@@ -206,7 +206,7 @@ def pretrain_encoder(
     """Trains a method that learns without labels, from where an earlier attempt stopped.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         data: Under its masks.
         state: File of the resumable state.
         on_step: Called after every step.
@@ -229,7 +229,7 @@ def fit_method(
     """Trains what predicts, from where an earlier attempt stopped.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         data: Under its masks.
         encoder: A frozen representation for a classifier; None where the method is supervised.
         state: File of the resumable state.

@@ -85,7 +85,7 @@ def train_behaviour(config: TrainConfig, scratch: Path | None, advance: Advance)
     """Trains the warm-up policy on what the bare environment returns, from where it stopped.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         scratch: Folder of the resumable state and of a curve of its rewards.
         advance: Takes the number of steps.
     """
@@ -112,7 +112,7 @@ def collect_data(
     """Observations for training, and for probes of the representation.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         advance: Takes the number of samples.
         policy: Who acts; None: actions are random.
     """

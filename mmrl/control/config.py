@@ -157,7 +157,7 @@ class EvaluateConfig:
         video: Whether a video is made of an episode in which sensors go down and come back.
         probe: Whether the representation is probed for the environment's state.
         probe_steps: Optimisation steps of the probe.
-        confidence: Of the bootstrap intervals, in (0, 1).
+        confidence: Confidence of the bootstrap intervals, in (0, 1).
     """
 
     episodes: int = 100
@@ -204,7 +204,7 @@ class ComparisonConfig:
 
     Args:
         variants: By the name that tables and plots show; empty: a single run.
-        seeds: Of the runs, one run for each variant and seed.
+        seeds: Seeds of the runs, one run for each variant and seed.
     """
 
     variants: dict[str, VariantConfig] = field(default_factory=dict)
@@ -232,9 +232,9 @@ class TrainConfig:
         task: `control`.
         experiment: Name in the run folder's name.
         label: Name of the agent in tables and plots.
-        seed: Of everything random.
-        device: Of the encoder and the policy: `auto`, `cpu`, `cuda`, `cuda:1`, … Pretraining is on
-            one of the same kind, unless `fit.accelerator` says otherwise.
+        seed: Seed of everything random.
+        device: Device of the encoder and the policy: `auto`, `cpu`, `cuda`, `cuda:1`, … Pretraining
+            is on one of the same kind, unless `fit.accelerator` says otherwise.
         outputs: Folder in which run folders are made.
         encoder: Folder of a run, of control or classification, whose encoder is taken instead of
             pretraining one; None pretrains by `method`, `collect` and `fit`.

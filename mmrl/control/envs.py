@@ -40,7 +40,7 @@ def make_envs(
         n_envs: How many.
         faults: Adds `available` to the observation, even where nothing ever fails; None: the
             environment as it is.
-        render_mode: Of the environments.
+        render_mode: Render mode of the environments.
         inner: Wrappers that are put around each environment before those of the settings.
 
     Raises:

@@ -71,10 +71,10 @@ def measure(
     """Runs the same episodes under every condition.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         agent: What acts.
         conditions: How sensors fail.
-        seed: Of starts and faults.
+        seed: Seed of starts and faults.
         console: Where progress is shown.
     """
     settings = config.evaluate
@@ -126,8 +126,8 @@ def write_results(
     """Table, CSV, JSON, plot and TensorBoard's part.
 
     Args:
-        config: Of the first run.
-        rows: Of one run or several.
+        config: Configuration of the first run.
+        rows: Rows of one run or several.
         out: Folder for the files.
         console: Takes the table.
         writer: Takes scalars, settings beside results, and the plot.

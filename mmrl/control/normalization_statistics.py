@@ -24,7 +24,7 @@ def keep_statistics(config: TrainConfig, folder: Path) -> TrainConfig:
     """Copies statistics that the environment's wrappers read, unless they are there.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         folder: The run's.
 
     Returns:

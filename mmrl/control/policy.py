@@ -33,7 +33,7 @@ class PolicyCost:
         timesteps: Environment steps.
         timesteps_per_second: Over this attempt.
         replay_megabytes: Memory that the replay buffer holds; 0 where there is none.
-        parameters: Of the policy's networks, targets included.
+        parameters: Number of parameters of the policy's networks, targets included.
     """
 
     timesteps: int
@@ -53,7 +53,7 @@ def train_policy(
     """Trains the policy, from where an earlier attempt stopped.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         encoder: What represents observations; None: the policy sees them as they are.
         run: The run's folder.
         scratch: Folder of the resumable state.

@@ -23,7 +23,7 @@ def pretrain(
     """Trains the encoder, from where an earlier attempt stopped.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         data: What it learns from.
         state: File of the resumable state.
         on_step: Called after every step.

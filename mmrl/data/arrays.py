@@ -149,7 +149,7 @@ class ArrayData:
         """All values of a modality where it is there, some at a time.
 
         Args:
-            name: Of the modality.
+            name: Name of the modality.
 
         Yields:
             (some samples, *shape); of sequences of different lengths the steps without padding,

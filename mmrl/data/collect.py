@@ -41,7 +41,7 @@ def collect(
     Args:
         envs: A vector environment whose observations are a Dict of sensors.
         samples: How many observations, over all sub-environments.
-        seed: Of the environments and of the random actions.
+        seed: Seed of the environments and of the random actions.
         restart_every: All sub-environments are reset after so many steps; None never does (episodes
             that end are reset by the vector environment itself).
         policy: Gives the actions; None draws them from the action space.

@@ -61,7 +61,7 @@ def load_file(
             that the file names.
         valid_share: Share of the training samples that becomes the validation split where the file
             has none, stratified by class or label.
-        seed: Of that split.
+        seed: Seed of the validation split.
 
     Raises:
         DataError: Nothing there, a damaged file, another layout, or parts that do not fit.

@@ -29,7 +29,7 @@ class MissingnessProtocol:
         train: Rules of the training samples.
         valid: Rules of the validation samples; None for those of training.
         test: Rules of the test samples.
-        seed: Of all draws. Each split has its own random stream: the training mask does not
+        seed: Seed of all draws. Each split has its own random stream: the training mask does not
             change with the rules of the test.
 
     Example:
@@ -56,9 +56,9 @@ class MissingnessProtocol:
 
         Args:
             train: Rules, or a rate, see `make_rules`.
-            test: The same for the test.
-            valid: The same for validation; None is what training has.
-            seed: Of all draws.
+            test: Rules, or a rate, of the test.
+            valid: Rules, or a rate, of validation; None is what training has.
+            seed: Seed of all draws.
             default: The rule that a rate alone is of; each data set's config has one.
 
         Raises:
@@ -100,7 +100,7 @@ class Drawn:
         modalities: Names of the masks' columns.
         masks: Which modalities stay, (samples, modalities) by split.
         protocol: What they were drawn by.
-        fingerprints: Of the targets of each split, which masks belong to.
+        fingerprints: Fingerprints of the targets of each split, which masks belong to.
     """
 
     data: str

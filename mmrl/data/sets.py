@@ -52,7 +52,8 @@ def load(name: str, path: Path | str | None = None, **options: Any) -> DataSet:
     Args:
         name: One of `LOADERS`.
         path: Where the files are, for what is not shipped.
-        options: Of that loader, such as `valid_share` and `seed` where a validation split is cut.
+        options: Options of the data set's loader, such as `valid_share` and `seed` where a
+            validation split is cut.
 
     Raises:
         DataError: An unknown name or option, no path where one is needed, or files that are

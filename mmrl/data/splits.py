@@ -20,8 +20,9 @@ def split_off(
     Args:
         target: Class indices (samples,) or labels (samples, labels), boolean; with numbers, all
             samples are one stratum.
-        share: Of every class, in (0, 1); of a class of two or more samples at least one goes and
-            at least one stays. Of labels, which cannot be counted apart, about that share of each.
+        share: Share of every class, in (0, 1); of a class of two or more samples at least one goes
+            and at least one stays. Of labels, which cannot be counted apart, about that share of
+            each.
         rng: Draws the rows.
 
     Returns:

@@ -77,7 +77,7 @@ class Downstream(Supervised):
 
         Args:
             encoder: What represents samples.
-            settings: Of `DownstreamConfig`, without the encoder's.
+            settings: Settings of `DownstreamConfig`, without the encoder's.
         """
         described = encoder.describe()
         config = DownstreamConfig(

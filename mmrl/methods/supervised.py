@@ -31,7 +31,7 @@ class SupervisedConfig(MethodConfig):
         encoders: Options of the modality encoder by modality name (see `mmrl.nn.encoders`).
         contrastive_weight: Weight of GMC's loss between the representation of all that is
             available of a sample and those of its single modalities; 0 leaves it out.
-        contrastive_temperature: Of that loss.
+        contrastive_temperature: Temperature of the contrastive loss.
     """
 
     outputs: int = 10

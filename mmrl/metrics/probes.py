@@ -36,9 +36,9 @@ class Probe:
     Args:
         latents: Representations (samples, latent).
         targets: What is to be read (samples, outputs).
-        hidden: Width of its two layers.
+        hidden: Width of the network's two layers.
         steps: Optimisation steps of Adam at batch 256, one-cycle rate up to 3e-3.
-        seed: Of weights and batches.
+        seed: Seed of weights and batches.
     """
 
     def __init__(

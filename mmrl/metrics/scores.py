@@ -47,7 +47,7 @@ def scores(
     Args:
         prediction: Logits (samples, classes or labels), or numbers (samples, outputs).
         target: Class indices (samples,), labels (samples, labels), or numbers (samples, outputs).
-        names: Of the outputs; one named `sentiment` has the scores of sentiment too.
+        names: Names of the outputs; one named `sentiment` has the scores of sentiment too.
 
     Raises:
         ValueError: Predictions that are not finite, or do not fit the targets.
@@ -76,7 +76,7 @@ def subset_scores(
     Args:
         predict: `Method.predict`, or any function like it; called without gradients.
         data: With targets.
-        names: Of classes, labels or outputs, see `scores`.
+        names: Names of classes, labels or outputs, see `scores`.
         only: These subsets; None for all, `missingness.subsets`.
         device: Where the batches go.
         batch: Samples at once.

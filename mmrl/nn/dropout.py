@@ -38,7 +38,7 @@ def dropout_mask(shape: torch.Size, rate: float | Tensor, like: Tensor) -> Tenso
     which each looks at 16.
 
     Args:
-        shape: Of the mask.
+        shape: Shape of the mask.
         rate: In [0, 1); or several in a tensor that broadcasts to the shape.
         like: Has the mask's device and type.
 

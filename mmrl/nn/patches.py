@@ -53,7 +53,8 @@ class PatchConv2d(nn.Conv2d):
     that is data and wants none.
 
     Args:
-        channels: Of the input; each value is copied once per element of the kernel that sees it.
+        channels: Number of channels of the input; each value is copied once per element of the
+            kernel that sees it.
         out: Channels of the output.
         kernel: Side of the kernel.
         stride: Between its places.
@@ -106,7 +107,7 @@ class RowConv2d(nn.Conv2d):
     The result is the same, one column in the channels-last format.
 
     Args:
-        channels: Of the input.
+        channels: Number of channels of the input.
         out: Channels of the output.
         kernel: Rows of the kernel and its width, which is the input's.
         stride: In rows.

@@ -13,8 +13,8 @@ class Residual(nn.Module):
     """Adds two layers of the input to the input.
 
     Args:
-        width: Of the input.
-        rate: Of dropout between the layers.
+        width: Width of the input.
+        rate: Rate of dropout between the layers.
     """
 
     def __init__(self, width: int, rate: float = 0.0) -> None:
@@ -34,8 +34,8 @@ class ResidualHead(Residual):
     """A residual layer and a linear map (MulT, supervised GMC).
 
     Args:
-        width: Of the input.
-        outputs: Of the output.
+        width: Width of the input.
+        outputs: Width of the output.
     """
 
     def __init__(self, width: int, outputs: int) -> None:

@@ -21,8 +21,8 @@ def common_steps(
 
     Args:
         modalities: Those that are no sequences do not count.
-        kernel: Of the convolution.
-        options: Of encoders by modality name: a sequence that has some is not convolved.
+        kernel: Kernel size of the convolution.
+        options: Options of encoders by modality name: a sequence that has some is not convolved.
 
     Example:
         >>> common_steps([Modality("text", (50, 768), "sequence")], kernel=5)
@@ -44,8 +44,8 @@ def sequence_encoder(
         modality: Whose inputs.
         width: Features per step.
         steps: Length of the result.
-        kernel: Of the convolution.
-        options: Of the encoder, see `mmrl.nn.encoders.build_encoder`.
+        kernel: Kernel size of the convolution.
+        options: Options of the encoder, see `mmrl.nn.encoders.build_encoder`.
 
     Raises:
         ValueError: A sequence is shorter than the kernel, or options that do not fit.

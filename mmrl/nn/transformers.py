@@ -78,10 +78,10 @@ class ParallelLayer(nn.Module):
 
         Args:
             x: Queries (groups, batch, steps, width).
-            keys: The same of what is attended to, normalised but for the layer's own weights;
+            keys: What is attended to, normalised but for the layer's own weights;
                 None: the queries themselves.
             mask: Added to the attention's logits (steps, key steps).
-            rate: Of the attention's dropout, one or (groups, 1, 1).
+            rate: Rate of the attention's dropout, one or (groups, 1, 1).
             last_only: Whether only the last step's result is wanted.
         """
         queries = self.norm1(x)
@@ -135,13 +135,13 @@ class ParallelTransformer(nn.Module):
 
     Args:
         groups: How many encoders.
-        width: Of their inputs; a multiple of `heads`.
-        heads: Of the attention.
-        layers: Of each encoder.
-        attention_dropout: Of the attention weights, by group.
+        width: Width of the inputs; a multiple of `heads`.
+        heads: Number of heads of the attention.
+        layers: Number of layers of each encoder.
+        attention_dropout: Dropout rate of the attention weights, by group.
         relu_dropout: In the two-layer network.
         residual_dropout: Before each addition.
-        embedding_dropout: Of the inputs.
+        embedding_dropout: Dropout rate of the inputs.
 
     Raises:
         ValueError: Sizes that do not fit each other, or a rate of dropout out of range.
@@ -245,13 +245,13 @@ class MultimodalTransformer(nn.Module):
     Args:
         lengths: Steps of each modality's sequence.
         width: Features per step.
-        heads: Of the attention.
-        layers: Of the cross-modal encoders and of the memories.
+        heads: Number of heads of the attention.
+        layers: Number of layers of the cross-modal encoders and of the memories.
         attention_dropout: By the modality that is attended to.
-        memory_dropout: Of the memories' attention.
+        memory_dropout: Dropout rate of the memories' attention.
         relu_dropout: In the two-layer networks.
         residual_dropout: Before each addition.
-        embedding_dropout: Of the inputs of every encoder.
+        embedding_dropout: Dropout rate of the inputs of every encoder.
         readout: What stands for a memory's sequence: its `last` step (the paper), or the `mean` of
             all, which is easier to learn from few sequences.
 

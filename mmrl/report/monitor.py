@@ -68,9 +68,9 @@ def monitor_figure(
     """ROC curves of every sensor, delays, and rewards without and with the monitor.
 
     Args:
-        findings: Of the trials.
-        trials: Of every fault and sensor.
-        names: Of the sensors, in the order of the columns.
+        findings: Findings of the trials.
+        trials: Trials of every fault and sensor.
+        names: Names of the sensors, in the order of the columns.
         title: Above the plot.
     """
     faults = list(dict.fromkeys(f.fault for f in findings))

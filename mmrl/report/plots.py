@@ -67,7 +67,7 @@ def robustness_figure(
     """A score for every subset of sensors, and against the rate at which sensors fail at random.
 
     Args:
-        summaries: Of any number of agents; see `mmrl.report.robustness.summarise`.
+        summaries: Summaries of any number of agents; see `mmrl.report.robustness.summarise`.
         title: Above the plot.
         reference: Scores of known policies by name, drawn as lines where they are near the results
             and named in the margin where they are not.
@@ -110,7 +110,7 @@ def curves_figure(summaries: Sequence[Summary], *, title: str, words: Words) -> 
     """A score against a rate, a panel for each condition and a line for each agent.
 
     Args:
-        summaries: Of any number of agents, conditions and rates.
+        summaries: Summaries of any number of agents, conditions and rates.
         title: Above the plot.
         words: What the axes say; the conditions are the panels' titles.
     """
@@ -150,8 +150,8 @@ def training_figure(
         pretraining: `step` and the terms of the loss by name, of the same length; may be empty.
         rewards: `timesteps` and the score of finished episodes, of the same length; may be empty.
         title: Above the plot.
-        reference: As in `robustness_figure`.
-        score: As in `robustness_figure`.
+        reference: Scores of known policies by name, drawn as lines.
+        score: Which score is drawn, one of `SCORE_NAMES`.
     """
     with _style():
         figure, axes = _figure(2 if pretraining else 1)

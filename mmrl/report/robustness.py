@@ -179,11 +179,11 @@ class Summary:
 
     Args:
         agent: Name of the agent.
-        condition: As in `Row`.
-        rate: As in `Row`.
+        condition: What failed.
+        rate: Nominal share of steps at which a sensor is missing.
         seeds: How many.
         episodes: How many in all.
-        mean: Of the seeds' mean scores.
+        mean: Mean of the seeds' mean scores.
         std: Over the seeds; over the episodes where there is one seed.
         ci_low: Lower end of the interval of the mean, see `mmrl.metrics.intervals`.
         ci_high: Upper end.
@@ -206,9 +206,9 @@ def summarise(
     """Joins the rows of several seeds, in the order in which conditions first appear.
 
     Args:
-        rows: Of any number of agents, conditions and seeds.
-        confidence: Of the intervals.
-        score: Of every episode, one of `SCORE_NAMES`.
+        rows: Rows of any number of agents, conditions and seeds.
+        confidence: Confidence of the intervals.
+        score: Score of every episode, one of `SCORE_NAMES`.
 
     Raises:
         ValueError: A seed occurs twice for the same agent and condition.

@@ -66,12 +66,12 @@ class ScoreSummary:
     """One score of one method over seeds.
 
     Args:
-        method: As in `ScoreRow`, as for the next five.
-        data: See there.
-        subset: See there.
-        train_rate: See there.
-        test_rate: See there.
-        metric: See there.
+        method: Label of the method.
+        data: Name of the data set.
+        subset: Modalities that could be seen, `image+sound`.
+        train_rate: Missing rate in training.
+        test_rate: Missing rate in the test beside what the subset leaves out.
+        metric: Name of the score.
         seeds: How many.
         mean: Over seeds.
         std: Over seeds (with n - 1); 0 where there is one.

@@ -50,7 +50,7 @@ def outages(
     """A scripted episode: all sensors work, each one is gone for a while, all briefly, all work.
 
     Args:
-        names: Of the channels.
+        names: Names of the channels.
         up: Steps for which all work, in between.
         down: Steps for which one is gone; all are gone for a quarter as long.
 

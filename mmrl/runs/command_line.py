@@ -49,7 +49,7 @@ def command_line(name: str, work: Callable[[Composed], None]) -> None:
     without a traceback, and ends the process with status 2.
 
     Args:
-        name: Of the file in `configs/`.
+        name: Name of the file in `configs/`.
         work: Called with the composed settings, once for each job of a sweep.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or Hydra ends the process on its own errors

@@ -132,7 +132,7 @@ class RunFolder:
         """Runs a stage and marks it as finished if its body ends without an error.
 
         Args:
-            name: Of the stage.
+            name: Name of the stage.
             files: What the body writes, relative to the folder.
 
         Yields:

@@ -36,7 +36,7 @@ def progress_bar(console: Console, stage: str, total: int, unit: str) -> Iterato
         console: Where it is shown.
         stage: Its name.
         total: How much there is to do.
-        unit: Of what.
+        unit: What is counted, such as `steps`.
 
     Yields:
         A function to be called with how much is done so far.
@@ -60,7 +60,7 @@ class Curve:
     """Numbers over time in a CSV file that survives a kill and is continued.
 
     Args:
-        path: Of the file. What an earlier attempt wrote is kept up to where this one begins.
+        path: Path of the file. What an earlier attempt wrote is kept up to where this one begins.
         key: Name of the column by which rows are ordered; several rows may have the same.
     """
 

@@ -79,7 +79,7 @@ class Augment:
 
     Args:
         settings: By the name of the modality; those without an entry stay as they are.
-        modalities: Of the data.
+        modalities: Modalities of the data.
 
     Raises:
         ValueError: A modality that is not there, or a variation that does not fit its kind.

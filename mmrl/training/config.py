@@ -27,16 +27,17 @@ class FitConfig:
         batch_size: Samples per step, over all ranks together.
         optimizer: One of `OPTIMIZERS`.
         lr: Learning rate; its peak where the schedule varies it.
-        weight_decay: Of the optimiser.
+        weight_decay: Weight decay of the optimiser.
         schedule: `constant`, `one_cycle` (warm-up, then cosine to almost zero; Smith and Topin
             2017) or `cosine` (to zero).
         warmup: Share of the steps in which `one_cycle` rises, in (0, 1).
         clip_norm: Gradients are scaled down to this norm; None leaves them.
-        accelerator: Of Lightning Fabric: cpu, cuda, mps, or auto: that of the run's `device`.
+        accelerator: Accelerator of Lightning Fabric: cpu, cuda, mps, or auto: that of the run's
+            `device`.
         devices: How many of them on each node.
         num_nodes: How many machines.
-        strategy: Of Lightning Fabric: auto, ddp, ...
-        precision: Of Lightning Fabric: 32-true, bf16-mixed, 16-mixed, ...
+        strategy: Strategy of Lightning Fabric: auto, ddp, ...
+        precision: Precision of Lightning Fabric: 32-true, bf16-mixed, 16-mixed, ...
         channels_last: Memory format of convolutions; faster on most processors.
         save_every: Seconds between resumable states, where a file for them is given.
         validate_every: Steps between validations, where there is something to validate by.

@@ -72,7 +72,7 @@ def fit(
         method: What is trained; it stays on the device of the training, in evaluation mode.
         train: The data; complete observations, where the method wants them.
         config: Steps, rates, devices.
-        seed: Of the order of samples and of what the method draws.
+        seed: Seed of the order of samples and of what the method draws.
         state: File for the resumable state: read if it exists, rewritten every
             `config.save_every` seconds and at the end. The caller deletes it.
         on_step: Called after every step.

@@ -47,7 +47,7 @@ class LatentDynamics(nn.Module):
         channels: Number of sensors.
         latent_dim: Size of each representation.
         action_dim: Number of action features.
-        hidden: Width of its two layers.
+        hidden: Width of the network's two layers.
     """
 
     change: Tensor
@@ -109,7 +109,7 @@ class LatentDynamics(nn.Module):
             recording: What happened.
             hypotheses: Sets of trusted sensors.
             steps: Optimisation steps of Adam, one-cycle rate.
-            seed: Of weights and batches.
+            seed: Seed of weights and batches.
         """
         now, action, then = transitions(recording)
         generator = torch.Generator().manual_seed(seed)

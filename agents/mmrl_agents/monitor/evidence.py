@@ -75,7 +75,7 @@ class Residuals:
         """Of the residuals of some channels together.
 
         Args:
-            residual: Of the chosen channels.
+            residual: Residual of the chosen channels.
             hypothesis: Which sensors the prediction trusted.
             chosen: Indices of the channels.
             widths: The density is the mean of densities that are so many times wider.

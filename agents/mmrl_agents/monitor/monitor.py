@@ -117,7 +117,7 @@ class SensorMonitor:
 
     Args:
         encoder: Represents each sensor on its own; in evaluation mode.
-        action_space: Of one environment.
+        action_space: Action space of one environment.
         config: See `MonitorConfig`.
 
     Raises:
@@ -126,7 +126,7 @@ class SensorMonitor:
     Attributes:
         silent: Whether it only scores: `look` returns every sensor that delivers.
         scores: Log-odds that each sensor lies, (envs, channels), of the last `look`.
-        believed: Of the last `look`, (envs, channels).
+        believed: Which sensors were believed at the last `look`, (envs, channels).
         thresholds: Scores above which a sensor is disbelieved; infinite until `fit`.
     """
 
@@ -229,7 +229,7 @@ class SensorMonitor:
         Args:
             recording: What the prediction and its residuals are learnt from.
             calibration: Episodes of the policy that is to be watched over.
-            seed: Of the network's weights and batches.
+            seed: Seed of the network's weights and batches.
 
         Raises:
             ValueError: Too few steps for the chosen rate.
@@ -298,8 +298,8 @@ class SensorMonitor:
 
         Args:
             folder: Where it was saved.
-            encoder: The same that it was fitted to.
-            action_space: Of one environment.
+            encoder: The encoder that the monitor was fitted to.
+            action_space: Action space of one environment.
 
         Raises:
             CheckpointError: A file is missing, damaged or foreign, or belongs to another encoder.

@@ -29,7 +29,7 @@ def fit_monitor(
         monitor: What is fitted.
         agent: What acts, without a monitor.
         make_envs: Makes so many environments, stepped at once, whose sensors do not fail.
-        seed: Of environments, random actions and the network.
+        seed: Seed of environments, random actions and the network.
     """
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
     config = monitor.config
@@ -56,7 +56,7 @@ def record(
         envs: Where; closed afterwards.
         samples: Observations, over all environments; rounded up to whole steps.
         random_shares: In each environment, how often an action is replaced by a random one.
-        seed: Of environments and random actions.
+        seed: Seed of environments and random actions.
 
     Raises:
         ValueError: The environments do not reset in the step that ends an episode.

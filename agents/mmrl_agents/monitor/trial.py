@@ -30,7 +30,7 @@ class Watched:
     Attributes:
         rewards: Mean reward per step of every episode.
         faulty: Which sensors failed, told or not, (steps, episodes, channels).
-        scores: Of the monitor.
+        scores: Scores of the monitor.
         believed: What it decided.
         running: Which episodes had not ended, (steps, episodes).
     """
@@ -69,7 +69,7 @@ class Finding:
         auroc: Area under the ROC curve of the sensor's score, while the monitor only watches. All
             steps count, also those in which this fault befalls another sensor: blaming the wrong
             one costs.
-        auroc_helped: The same while the monitor decides.
+        auroc_helped: `auroc` while the monitor decides.
         delay: Mean steps from the beginning of an outage to the first step at which the sensor is
             disbelieved, over outages that are noticed; while the monitor decides.
         missed: Share of the outages that are never noticed, harmless ones among them.
@@ -124,7 +124,7 @@ def watch(
         make_envs: See `evaluate`.
         condition: How sensors fail.
         episodes: All at once.
-        seed: Of starts and faults.
+        seed: Seed of starts and faults.
         silent: Whether the monitor only scores.
     """
     rows: list[tuple[NDArray[Any], ...]] = []
@@ -169,7 +169,7 @@ def trials(
         faults: Mechanism and its parameters, by name.
         times: Pattern and its parameters.
         episodes: In each trial, with the same starts and outages.
-        seed: Of starts and faults.
+        seed: Seed of starts and faults.
 
     Raises:
         TypeError: A fault or the pattern has a value of the wrong type.
@@ -200,8 +200,8 @@ def misfits(make_envs: MakeEnvs, spec: Mapping[str, Any], names: Sequence[str]) 
 
     Args:
         make_envs: See `evaluate`.
-        spec: Of the fault, see `mmrl_envs.faults`.
-        names: Of all sensors.
+        spec: Specification of the fault, see `mmrl_envs.faults`.
+        names: Names of all sensors.
 
     Raises:
         TypeError: A value of the specification has the wrong type.
@@ -229,8 +229,8 @@ def findings(
     """What trials say, see `Finding`.
 
     Args:
-        trials: Of every fault and sensor.
-        names: Of the sensors, in the order of the columns.
+        trials: Trials of every fault and sensor.
+        names: Names of the sensors, in the order of the columns.
         healthy: Rewards when nothing fails and no monitor decides.
         announced: Rewards with announced blackouts of each sensor.
     """

@@ -26,7 +26,7 @@ class LateActionNetwork(nn.Module):
     Args:
         features_dim: Size of s.
         action_dim: Size of a.
-        widths: Of the hidden layers, two or more.
+        widths: Widths of the hidden layers, two or more.
         activation: Between layers.
     """
 

@@ -22,11 +22,11 @@ class FramewiseProcess:
     arrived. With no faults it is the environment's.
 
     Args:
-        faults: See `FaultProcess`, as for all others.
+        faults: What fails, see `FaultProcess`.
         channels: Those that are `Stacked` hold frames; the others fail as they are.
-        count: See there.
-        keep_at_least: See there.
-        copy: See there.
+        count: Number of environments.
+        keep_at_least: How many channels announced faults spare at any time.
+        copy: Whether arrays that come in are left as they are.
     """
 
     def __init__(

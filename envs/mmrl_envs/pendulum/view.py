@@ -25,7 +25,7 @@ def draw_view(image: Frame, heard: Floats, levels: Floats, receivers: Floats) ->
     Args:
         image: The newest image, shape (size, size).
         heard: Frequency in Hz and amplitude per receiver, shape (r, 2).
-        levels: The same within [0, 1], shape (r, 2).
+        levels: Frequency and amplitude per receiver, each scaled to [0, 1], shape (r, 2).
         receivers: Positions as (height, left), shape (r, 2).
 
     Returns:

@@ -40,7 +40,7 @@ class CameraObservation(gymnasium.ObservationWrapper[Any, Any, Any], RecordConst
         size: Height and width of the image in pixels, or one number for both; at least 8.
         grayscale: One plane, shape (1, height, width), instead of three.
         source: "mujoco", "render", or "auto": the first for MuJoCo environments.
-        view: Of a MuJoCo environment: the name or index of one of the model's cameras, or a
+        view: View of a MuJoCo environment: the name or index of one of the model's cameras, or a
             mapping with any of `distance` (in the model's unit of length), `azimuth`, `elevation`
             (degrees) and either `lookat` (a point) or `body` (a name; the view moves with it).
             None takes the camera "track" of Gymnasium's walking robots, which moves with them,

@@ -71,7 +71,7 @@ def conform(observation: Any, space: spaces.Space[Any], name: str = "") -> Any:
     Args:
         observation: What an environment delivered; entries of a Dict may be absent or None.
         space: What it should be.
-        name: Of the sensor, for messages.
+        name: Name of the sensor, for messages.
 
     Raises:
         ValueError: Something that the space has not.

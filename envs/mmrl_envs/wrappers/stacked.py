@@ -26,7 +26,7 @@ class Stacked(spaces.Box):
     Args:
         low: Bounds, in the shape of the stack.
         high: Bounds, in the shape of the stack.
-        dtype: Of the values.
+        dtype: Type of the values.
         frames: How many; the length of the axis is a multiple.
         axis: 0 or -1.
     """

@@ -58,7 +58,7 @@ def load_crema_d(
         size: Sides of the frames.
         steps: Length of the sound, in frames of 10 ms.
         cache: Folder for the features; by default in `path`.
-        seed: Of the splits that are drawn.
+        seed: Seed of the splits that are drawn.
 
     Raises:
         DataError: Files are missing, damaged or laid out in another way.

@@ -96,7 +96,7 @@ def load_food101(
         size: Sides of the images.
         cache: Folder for the features; by default in `path`.
         valid_share: Share of the training samples that becomes the validation split.
-        seed: Of that split.
+        seed: Seed of the validation split.
 
     Raises:
         DataError: Files are missing, damaged or laid out in another way, or no text encoder.
@@ -134,7 +134,7 @@ def load_mvsa(
         cache: Folder for the features; by default in `path`.
         valid_share: Share of the training samples that becomes the validation split.
         test_share: Share of all samples that becomes the test split, if it is drawn.
-        seed: Of the splits that are drawn.
+        seed: Seed of the splits that are drawn.
 
     Raises:
         DataError: Files are missing, damaged or laid out in another way, or no text encoder.

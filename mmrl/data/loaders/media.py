@@ -34,8 +34,8 @@ def cached(
     """Arrays that `build` makes, or made earlier with the same settings.
 
     Args:
-        name: Of the data set.
-        folder: Of its files; the cache is in it unless `cache` says otherwise.
+        name: Name of the data set.
+        folder: Folder of the data set's files; the cache is in it unless `cache` says otherwise.
         cache: Another folder, where that of the data cannot be written.
         settings: What the arrays depend on.
         build: Makes the arrays, in the layout of `mmrl.data.custom`.

@@ -35,7 +35,7 @@ def load_mhd(
         label: Whether the class, one-hot, is a modality as well, as in GMC's paper. With it, the
             complete condition is trivial.
         valid_share: Share of the training samples that becomes the validation split.
-        seed: Of that split.
+        seed: Seed of the validation split.
 
     Raises:
         DataError: A file is missing, damaged or of another layout.

@@ -16,19 +16,20 @@ class DiCMoRConfig(SupervisedConfig):
     """Settings of DiCMoR; sizes are the paper's for CMU-MOSI.
 
     Args:
-        latent_dim: Of the representation; where it is not the width of the fused features,
-            modalities x (modalities - 1) x width, a linear map follows them.
+        latent_dim: Dimension of the representation; where it is not the width of the fused
+            features, modalities x (modalities - 1) x width, a linear map follows them.
         width: Features per step (d).
         steps: To which sequences are pooled, so that one modality's can become another's; None:
             the shortest of the sequences, or 4 where there is none.
-        kernel: Of the convolution over a sequence.
-        heads: Of the fusion's attention.
-        layers: Of the fusion's encoders.
-        attention_dropout: Of the fusion's attention.
-        embedding_dropout: Of the fusion's inputs.
-        output_dropout: Before the prediction.
-        encoders: As everywhere. A sequence that has no entry is convolved, as in the paper, whose
-            sequences are features of networks already; raw sensors want an encoder of their own.
+        kernel: Kernel size of the convolution over a sequence.
+        heads: Number of heads of the fusion's attention.
+        layers: Number of layers of the fusion's encoders.
+        attention_dropout: Dropout rate of the fusion's attention.
+        embedding_dropout: Dropout rate of the fusion's inputs.
+        output_dropout: Dropout rate before the prediction.
+        encoders: Options of the modality encoders by modality name. A sequence without an entry is
+            convolved, as in the paper, whose sequences are features of networks already; raw
+            sensors want an encoder of their own.
         readout: What the fusion reads off its memories: the `last` step (the paper), or the `mean`,
             which few training samples of raw sensors need.
         flow: `glow`, or (released code) `coupling` layers alone.
@@ -39,10 +40,11 @@ class DiCMoRConfig(SupervisedConfig):
             the `prior`, one for all modalities (released code); or `none` (ablation, and what
             several labels per sample want: each set of them would be a class).
         class_range: Regression has the classes -class_range .. class_range: rounded targets.
-        refiner_blocks: Of the networks that refine recovered features; 0 leaves them out.
-        density_weight: Of the flows' loss, in bits per dimension.
+        refiner_blocks: Number of blocks of the networks that refine recovered features; 0 leaves
+            them out.
+        density_weight: Weight of the flows' loss, in bits per dimension.
         floor_density: Whether that loss stops at zero (released code).
-        reconstruction_weight: Of the squared error of recovered features.
+        reconstruction_weight: Weight of the squared error of recovered features.
         hide_rate: Share of available modalities that training hides, at least one stays: before
             recovery begins, so that the fusion knows samples that lack something; then, to tell
             how well what is hidden is recovered.

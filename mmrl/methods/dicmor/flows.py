@@ -24,8 +24,8 @@ class ParallelGlow(nn.Module):
 
     Args:
         groups: How many flows.
-        channels: Of their inputs and latents; even.
-        steps: Of each flow.
+        channels: Number of channels of their inputs and latents; even.
+        steps: Number of steps of each flow.
         hidden: Width of the coupling's network.
         mixing: Whether steps have normalisation and 1x1 convolution; without them (the released
             code of DiCMoR) the first half of the channels passes through unchanged.

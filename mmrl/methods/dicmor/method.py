@@ -161,7 +161,7 @@ class DiCMoR(Supervised):
         Args:
             z: Their `latents`.
             log_det: Returned with these.
-            classes: Of the samples.
+            classes: Classes of the samples.
         """
         mean = self.prior_mean[:, classes, :, None]
         log_std = self.prior_log_std[:, classes, :, None]

@@ -15,7 +15,7 @@ class Packing:
 
     Attributes:
         groups: Those that have a row.
-        rows: Of each of them the rows, filled up with any to the same number.
+        rows: Rows of each of them, filled up with any others to the same number.
 
     Example:
         >>> packing = Packing(torch.tensor([[False, True], [False, False]]))

@@ -23,8 +23,8 @@ class ParallelRefiner(nn.Module):
 
     Args:
         groups: How many networks.
-        channels: Of each one's input and output.
-        blocks: Of each network; at least one.
+        channels: Number of channels of each one's input and output.
+        blocks: Number of blocks of each network; at least one.
         reduction: How much narrower the attention's hidden layer is.
 
     Raises:

@@ -36,13 +36,13 @@ class GMCFusedConfig(SupervisedConfig):
 
     Args:
         latent_dim: Size of the representation.
-        contrastive_weight: Of the sum of contrastive terms, against 1 of every task's term.
-        contrastive_temperature: Of these terms.
+        contrastive_weight: Weight of the sum of contrastive terms, against 1 of every task's term.
+        contrastive_temperature: Temperature of the contrastive terms.
         common_dim: Size of what every encoder hands to the shared head.
         noise: Standard deviation of what training adds to the features from which the encoders'
             sum is made. Without it the few complete samples are soon known by one modality, and
             nothing teaches how much the other one counts.
-        dropout: Of these features.
+        dropout: Dropout rate of the features from which the sum is made.
 
     Raises:
         ValueError: A value out of range.

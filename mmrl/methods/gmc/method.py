@@ -33,7 +33,7 @@ class GMCConfig(MethodConfig):
         latent_dim: Size of the representation.
         common_dim: Size of what every encoder hands to the shared head.
         head: Hidden widths of the shared head.
-        temperature: Of the contrastive loss.
+        temperature: Temperature of the contrastive loss.
         radius: Length of the vector that `encode` returns for a complete observation; the loss
             sees unit vectors (the paper's policies too). Policies learn faster from coordinates of
             unit variance, which a radius of sqrt(latent_dim) gives.
@@ -45,8 +45,8 @@ class GMCConfig(MethodConfig):
             joint encoder with placeholders, trained on random subsets with the same loss; or
             `average_all`: complete samples are the average of their unimodal vectors, too, and the
             joint encoder only teaches.
-        reconstruction_weight: Of the squared error with which a linear map reads the scaled values
-            of all modalities of kind vector off every representation. Alignment keeps what
+        reconstruction_weight: Weight of the squared error with which a linear map reads the scaled
+            values of all modalities of kind vector off every representation. Alignment keeps what
             modalities share; a robot's policy also needs what one of them alone knows. 0 is the
             paper's.
     """

@@ -36,17 +36,17 @@ class GMCSupervisedConfig(SupervisedConfig):
         latent_dim: Size of the representation.
         outputs: See `SupervisedConfig`.
         task: See `SupervisedConfig`.
-        contrastive_weight: Of the sum of contrastive terms, against the task's 1.
-        contrastive_temperature: Of these terms.
+        contrastive_weight: Weight of the sum of contrastive terms, against the task's 1.
+        contrastive_temperature: Temperature of the contrastive terms.
         common_dim: Size of what every encoder hands to the shared head.
         joint: The joint encoder: a Multimodal `transformer`, or `concat` of encoders.
         width: Features per step in the transformer.
-        heads: Of its attention.
-        layers: Of its encoders.
+        heads: Number of heads of the transformer's attention.
+        layers: Number of layers of the transformer's encoders.
         attention_dropout: Where a modality is attended to, by its name; 0 for those not named,
             and names of modalities that are not there mean nothing.
-        memory_dropout: Of the attention in the transformer's memories.
-        embedding_dropout: Of the inputs of its encoders.
+        memory_dropout: Dropout rate of the attention in the transformer's memories.
+        embedding_dropout: Dropout rate of the inputs of the transformer's encoders.
 
     Raises:
         ValueError: A value out of range, or an unknown choice.

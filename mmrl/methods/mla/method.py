@@ -35,7 +35,7 @@ class MLAConfig(SupervisedConfig):
             does, where the modification never runs. A step of plain SGD then keeps clear of the
             previous modality's mean feature (of the batch); one of an optimiser that rescales
             gradients, such as Adam, only in part.
-        alpha: Of the projection (`mmrl.methods.mla.projection.deflate`).
+        alpha: Strength of the projection (`mmrl.methods.mla.projection.deflate`).
         restart_every: Updates after which the projection forgets all but the last direction. The
             paper does not say when it does; kept for ever, it would take out one direction after
             another until the head stands still.

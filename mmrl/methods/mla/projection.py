@@ -39,7 +39,7 @@ class GradientProjection(nn.Module):
     """Keeps a linear layer's steps away from the mean features of earlier ones.
 
     Args:
-        width: Of the layer's input.
+        width: Width of the layer's input.
         alpha: See `deflate`.
 
     Raises:
@@ -68,7 +68,7 @@ class GradientProjection(nn.Module):
         """The gradient without its part along the mean features of previous calls.
 
         Args:
-            gradient: Of the layer's weight.
+            gradient: Gradient of the layer's weight.
             features: Its input, whose mean the next calls will leave alone.
         """
         # Eq. 3-5: the direction is the mean of what was trained before, not of this batch.

@@ -30,9 +30,9 @@ class SMILConfig(SupervisedConfig):
         clusters: Priors per modality (K).
         priors: `kmeans` or `pca` over the features of the samples that have the modality: the
             complete ones, where one modality alone may be missing as in the paper.
-        weights: Of the priors: `gaussian`, N(1, sigma) with predicted sigma (eq. 2), divided by K
-            so that guesses lie where features do; or `convex`, predicted, positive, with sum one
-            (released code).
+        weights: Weights of the priors: `gaussian`, N(1, sigma) with predicted sigma (eq. 2),
+            divided by K so that guesses lie where features do; or `convex`, predicted, positive,
+            with sum one (released code).
         regularize: Whether features are perturbed (eq. 3).
         operation: How: `add` or `multiply`.
         noise: Spread of the perturbation: `learned` (eq. 3) or `unit` (released code).
@@ -42,21 +42,21 @@ class SMILConfig(SupervisedConfig):
             drawn weights of priors, which nothing reads while nothing is missing: `both` judges
             each complete sample as it is and with features guessed as if modalities were missing,
             `complete` only as it is, `reconstructed` only guessed (released code).
-        inner_weight: Of the inner step's loss in the outer objective. Algorithm 1 by the letter
-            has none (0), so that samples that lack something count for nothing but the place where
-            the gradient is taken, and what is predicted from one modality is hardly trained; the
-            released code has 1.
-        inner_steps: Steps on incomplete samples.
-        inner_lr: Their rate (alpha).
+        inner_weight: Weight of the inner step's loss in the outer objective. Algorithm 1 by the
+            letter has none (0), so that samples that lack something count for nothing but the place
+            where the gradient is taken, and what is predicted from one modality is hardly trained;
+            the released code has 1.
+        inner_steps: Inner steps, on incomplete samples.
+        inner_lr: Learning rate of the inner steps (alpha).
         first_order: Leaves the second derivatives out.
         samples: Monte-Carlo samples in training (eq. 7).
-        test_samples: The same in evaluation, drawn once; 0 takes the means instead.
-        reconstruction_weight: Of eq. 1, as squared error.
-        kl_weight: Of the divergence in eq. 7 from N(1, 1) for weights of priors and N(0, 1) for
-            perturbations; the paper writes 1 there, has none in algorithm 1, and leaves the priors
-            of both unsaid. As a sum over hundreds of dimensions, 1 would drown the task.
-        distillation_weight: Of the squared distance between the features of complete samples as
-            they are and guessed, where `outer` has both at hand (released code).
+        test_samples: Monte-Carlo samples in evaluation, drawn once; 0 takes the means instead.
+        reconstruction_weight: Weight of eq. 1, as squared error.
+        kl_weight: Weight of the divergence in eq. 7 from N(1, 1) for weights of priors and N(0, 1)
+            for perturbations; the paper writes 1 there, has none in algorithm 1, and leaves the
+            priors of both unsaid. As a sum over hundreds of dimensions, 1 would drown the task.
+        distillation_weight: Weight of the squared distance between the features of complete samples
+            as they are and guessed, where `outer` has both at hand (released code).
         dropout: Before the last layer.
         pretrain_steps: Updates on available and complete samples without any of this, at whose end
             the priors are found.

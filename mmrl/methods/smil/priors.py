@@ -20,11 +20,11 @@ def find_priors(
     """The modality priors of SMIL (its section on missing modality reconstruction).
 
     Args:
-        features: Of samples that have the modality.
+        features: Features of samples that have the modality.
         count: How many priors.
         kind: `kmeans`: centres of clusters; `pca`: the mean plus one standard deviation along
             each principal direction.
-        seed: Of the clustering.
+        seed: Seed of the clustering.
 
     Returns:
         On the device of the features.

@@ -14,9 +14,7 @@ FILES = sorted(
     for folder in ("mmrl", "envs", "agents", "benchmarks", "examples", "tools")
     for path in (ROOT / folder).rglob("*.py")
 )
-LEANS = re.compile(
-    r"^\s+\w+: (Of |See there|The same|As (in|for|everywhere)\b).*", re.MULTILINE
-)
+LEANS = re.compile(r"^\s+\w+: (Of |See there|The same|As (in|for|everywhere)\b).*", re.MULTILINE)
 """Begins with what only its name, its neighbour or another docstring completes."""
 
 

@@ -71,8 +71,8 @@ class PolicyMemory(Generic[P]):
     Args:
         policy: A model or policy of Stable-Baselines3, or whatever predicts like one.
         deterministic: Whether the most likely action is taken.
-        action_space: Of the environment, where the policy chose from its `actions.policy_space`;
-            None: actions are told as they are.
+        action_space: Action space of the environment, where the policy chose from its
+            `actions.policy_space`; None: actions are told as they are.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class LatentPolicy:
 
     Args:
         encoder: Put into evaluation mode and on `device`.
-        policy: Of Stable-Baselines3.
+        policy: Policy of Stable-Baselines3.
         device: Where the encoder runs.
         deterministic: Whether the most likely action is taken.
         monitor: Decides which of the sensors that deliver are believed; None: all are.
@@ -139,9 +139,10 @@ class ObservationPolicy:
     Channels that it was not trained with, `available` among them, are left out.
 
     Args:
-        policy: Of Stable-Baselines3.
+        policy: Policy of Stable-Baselines3.
         deterministic: Whether the most likely action is taken.
-        statistics: Of the channels that the policy saw normalized; what is missing stays zero.
+        statistics: Statistics of the channels that the policy saw normalized; what is missing stays
+            zero.
         action_space: See `PolicyMemory`.
 
     Raises:

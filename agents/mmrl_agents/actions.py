@@ -39,7 +39,7 @@ def to_env(actions: NDArray[Any], space: spaces.Space[Any]) -> NDArray[Any]:
 
     Args:
         actions: Chosen from `policy_space(space)`, one row for each environment.
-        space: Of one environment.
+        space: Action space of one environment.
 
     Example:
         >>> to_env(np.array([0, 2]), spaces.Discrete(3, start=1))

@@ -129,7 +129,7 @@ def acts_on_raw(policy: BasePolicy, action_space: spaces.Space[Any]) -> Chooses:
 
     Args:
         policy: Chooses from the `actions.policy_space` of that environment.
-        action_space: Of the environment.
+        action_space: Action space of the environment.
     """
     memory = PolicyMemory(policy, deterministic=False, action_space=action_space)
     return lambda observations, raw, first: memory.predict(

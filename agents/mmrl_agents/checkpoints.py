@@ -52,7 +52,8 @@ class SavedPolicy:
         config: Configuration of the agent.
         sensors: Observation space of the environment in which it was trained.
         on_latents: Whether it acts on latents of an encoder, instead of on observations.
-        action_space: Of the environment; the policy chose from its `actions.policy_space`.
+        action_space: Action space of the environment; the policy chose from its
+            `actions.policy_space`.
     """
 
     policy: BasePolicy

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import Tensor
 
-from mmrl.files import write_atomically
+from mmrl.files import FileError, brief, read_bytes, read_yaml, write_atomically, yaml_text
 from mmrl.methods import METHODS, Method
+from mmrl.weights import MOST, load_safetensors, no_larger_than
 
 FORMAT = "mmrl-method"
 VERSION = 1
@@ -36,8 +36,7 @@ def save(method: Method, folder: Path | str, name: str = "encoder") -> None:
         name: Stem of both files.
     """
     folder = Path(folder)
-    weights = {key: value.contiguous() for key, value in method.state_dict().items()}
-    content = save_tensors(weights)
+    content = _content(method)
     description = {
         "format": FORMAT,
         "version": VERSION,
@@ -45,8 +44,17 @@ def save(method: Method, folder: Path | str, name: str = "encoder") -> None:
         "weights_sha256": hashlib.sha256(content).hexdigest(),
     }
     write_atomically(folder / f"{name}.safetensors", content)
-    text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
-    write_atomically(folder / f"{name}.yaml", text.encode())
+    write_atomically(folder / f"{name}.yaml", yaml_text(description).encode())
+
+
+def fingerprint(method: Method) -> str:
+    """Checksum of a method's weights; a saved one's description has it as `weights_sha256`."""
+    return hashlib.sha256(_content(method)).hexdigest()
+
+
+def _content(method: Method) -> bytes:
+    weights = {key: x.detach().cpu().contiguous() for key, x in method.state_dict().items()}
+    return save_tensors(weights)
 
 
 def load(folder: Path | str, name: str = "encoder", device: torch.device | str = "cpu") -> Method:
@@ -68,56 +76,62 @@ def load(folder: Path | str, name: str = "encoder", device: torch.device | str =
     if path.suffix in (".yaml", ".safetensors"):
         path, name = path.parent, path.stem
     description = _read_description(path / f"{name}.yaml")
-    content = _read(path / f"{name}.safetensors")
+    with _reading(path / f"{name}.safetensors"):
+        content = read_bytes(path / f"{name}.safetensors", MOST)
     if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
         raise CheckpointError(
             f"{path / name}.safetensors is damaged or belongs to another {name}.yaml: its checksum "
             "is not the one that the description records"
         )
-    try:
-        weights = load_tensors(content)
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path / name}.safetensors is no safetensors file: {error}"
-        ) from error
-    method = _build(description, path / f"{name}.yaml")
+    with _reading(path / f"{name}.safetensors"):
+        weights = load_safetensors(content)
+    method = _build(description, path / f"{name}.yaml", weights.values())
     try:
         method.load_state_dict(weights)
     except RuntimeError as error:
-        raise CheckpointError(f"the weights in {path} do not fit {name}.yaml: {error}") from error
+        raise CheckpointError(
+            f"the weights in {path} do not fit {name}.yaml: {first_misfit(error)}"
+        ) from error
     return method.to(device).eval()
 
 
-def _build(description: Mapping[str, Any], path: Path) -> Method:
+def first_misfit(error: RuntimeError) -> str:
+    """What torch says first of weights that do not fit a network, which can be pages."""
+    lines = str(error).splitlines()
+    return brief(RuntimeError(lines[1].strip())) if len(lines) > 1 else brief(error)
+
+
+def _build(description: Mapping[str, Any], path: Path, weights: Iterable[Tensor]) -> Method:
     name = description["method"]
-    if name not in METHODS:
-        raise CheckpointError(f"{path} wants the method {name!r}; known: {sorted(METHODS)}")
+    if not isinstance(name, str) or name not in METHODS:
+        known = ", ".join(sorted(METHODS))
+        raise CheckpointError(f"{path} wants a method {str(name)[:20]!r}; known: {known}")
     try:
-        return METHODS[name].from_description(description["modalities"], description["config"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{path} does not describe a {name!r} method: {error}") from error
+        with no_larger_than(weights):
+            return METHODS[name].from_description(description["modalities"], description["config"])
+    except Exception as error:  # nobody has checked the settings in it
+        raise CheckpointError(
+            f"{path} does not describe a {name!r} method: {type(error).__name__}: {brief(error)}"
+        ) from error
 
 
-def parse_description(
-    content: bytes, path: Path, *, of: str, form: str, version: int, wanted: set[str]
+def read_description(
+    path: Path, *, of: str, form: str, version: int, wanted: set[str]
 ) -> Mapping[str, Any]:
     """The description that stands beside weights, checked.
 
     Args:
-        content: Content of the file.
-        path: The file, for messages.
+        path: The file, named in messages.
         of: What it should describe, for messages.
         form: The value that `format` should have.
         version: The one that this release reads.
         wanted: Keys that it needs.
 
     Raises:
-        CheckpointError: It is no YAML, describes something else, or is damaged.
+        CheckpointError: It is missing, no YAML, describes something else, or is damaged.
     """
-    try:
-        description = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not readable YAML: {error}") from error
+    with _reading(path):
+        description = read_yaml(path)
     if not isinstance(description, Mapping) or description.get("format") != form:
         raise CheckpointError(f"{path} is not a description of a {of} (format: {form})")
     if description.get("version") != version:
@@ -131,14 +145,19 @@ def parse_description(
 
 def _read_description(path: Path) -> Mapping[str, Any]:
     wanted = {"method", "modalities", "config", "weights_sha256"}
-    return parse_description(
-        _read(path), path, of="method", form=FORMAT, version=VERSION, wanted=wanted
-    )
+    return read_description(path, of="method", form=FORMAT, version=VERSION, wanted=wanted)
 
 
-def _read(path: Path) -> bytes:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        return path.read_bytes()
+        yield
     except FileNotFoundError as error:
         present = sorted(p.name for p in path.parent.glob("*")) if path.parent.is_dir() else []
-        raise CheckpointError(f"no checkpoint at {path}; the folder holds {present}") from error
+        holds = brief(ValueError(", ".join(present) or "nothing"))
+        raise CheckpointError(f"no checkpoint at {path}; the folder holds {holds}") from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except FileError as error:
+        where = "" if str(path) in str(error) else f"{path}: "
+        raise CheckpointError(f"{where}{error}") from error

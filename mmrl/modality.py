@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class Modality:
     @property
     def size(self) -> int:
         """Number of values in one observation of this modality."""
-        return int(np.prod(self.shape))
+        return prod(self.shape)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Modality:
@@ -74,10 +75,13 @@ class Modality:
 
         Raises:
             KeyError: A part is missing.
-            ValueError: See `Modality`.
+            ValueError: A part is of another type, or see `Modality`.
         """
-        shared = bool(plain.get("shared_scale", False))
-        return cls(plain["name"], tuple(plain["shape"]), plain["kind"], shared)
+        name, shape, kind = plain["name"], plain["shape"], plain["kind"]
+        axes = isinstance(shape, list | tuple) and all(type(axis) is int for axis in shape)
+        if not (isinstance(name, str) and isinstance(kind, str) and axes):
+            raise ValueError(f"a modality has a name, a shape and a kind, got {dict(plain)}")
+        return cls(name, tuple(shape), kind, bool(plain.get("shared_scale", False)))
 
     @classmethod
     def from_space(

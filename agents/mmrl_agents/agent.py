@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from mmrl.checkpoint import CheckpointError
+from mmrl.checkpoint import CheckpointError, fingerprint
 from mmrl.checkpoint import load as load_encoder
 from mmrl.modality import AVAILABLE
 from mmrl_agents.acting import LatentPolicy, ObservationPolicy
@@ -92,6 +92,11 @@ class Agent:
             check_channels(saved.sensors, encoder.modalities)
         except ValueError as error:
             raise CheckpointError(f"encoder and policy in {folder}: {error}") from error
+        if saved.encoder_sha256 not in (None, fingerprint(encoder)):
+            raise CheckpointError(
+                f"the policy in {folder} was trained on the latents of another encoder than the "
+                "one beside it: they are of different runs"
+            )
         if saved.policy.observation_space.shape != (encoder.latent_dim,):
             raise CheckpointError(
                 f"the encoder in {folder} has latents of size {encoder.latent_dim}, but its policy "

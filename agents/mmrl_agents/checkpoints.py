@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -28,12 +27,13 @@ from stable_baselines3.common.vec_env import (
     unwrap_vec_wrapper,
 )
 
-from mmrl.checkpoint import CheckpointError
-from mmrl.files import write_atomically
+from mmrl.checkpoint import CheckpointError, fingerprint, first_misfit
+from mmrl.files import FileError, brief, check_archive, open_plain, write_atomically
+from mmrl.settings import typed
+from mmrl.weights import check_finite, load_tensors, no_larger_than
 from mmrl_agents.build import build_policy
 from mmrl_agents.config import AgentConfig
 from mmrl_agents.latent import LatentVecEnv
-from mmrl_agents.noise import ActionNoiseConfig
 from mmrl_agents.spaces import from_plain, to_plain
 from mmrl_agents.vec_env import GymnasiumVecEnv
 
@@ -54,6 +54,8 @@ class SavedPolicy:
         on_latents: Whether it acts on latents of an encoder, instead of on observations.
         action_space: Action space of the environment; the policy chose from its
             `actions.policy_space`.
+        encoder_sha256: Fingerprint of that encoder; None where there is none, and in files of
+            older releases.
     """
 
     policy: BasePolicy
@@ -61,6 +63,7 @@ class SavedPolicy:
     sensors: spaces.Space[Any]
     on_latents: bool
     action_space: spaces.Space[Any]
+    encoder_sha256: str | None = None
 
 
 def save_policy(model: BaseAlgorithm, config: AgentConfig, path: Path | str) -> None:
@@ -76,11 +79,14 @@ def save_policy(model: BaseAlgorithm, config: AgentConfig, path: Path | str) -> 
     """
     venv = model.get_env()
     assert venv is not None
+    latents = unwrap_vec_wrapper(venv, LatentVecEnv)
+    encoder = latents.memory.encoder if isinstance(latents, LatentVecEnv) else None
     description = {
         "format": FORMAT,
         "version": VERSION,
         "config": asdict(config),
-        "on_latents": unwrap_vec_wrapper(venv, LatentVecEnv) is not None,
+        "on_latents": encoder is not None,
+        "encoder_sha256": None if encoder is None else fingerprint(encoder),
         "observation_space": to_plain(model.observation_space),
         "action_space": to_plain(model.action_space),
         "sensors": to_plain(_sensors(venv)),
@@ -116,20 +122,23 @@ def load_policy(
         sensors = from_plain(description["sensors"])
         on_latents = bool(description["on_latents"])
         told = from_plain(description.get("env_action_space", description["action_space"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {DESCRIPTION} in it: {error!r}") from error
+        of = description.get("encoder_sha256")
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {brief(error)}"
+        raise CheckpointError(f"{path} is damaged: {DESCRIPTION} in it ({what})") from error
     if config.finetune and checkpoint is None:
         raise CheckpointError(f"{path} holds a fine-tuned policy: give its encoder's checkpoint")
     encoder = checkpoint if config.finetune else None
-    policy = build_policy(config, observation_space, action_space, encoder).to(device)
     try:
-        policy.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"the weights in {path} do not fit its description: {error}"
-        ) from error
-    policy.set_training_mode(False)
-    return SavedPolicy(policy, config, sensors, on_latents, told)
+        with no_larger_than(weights.values()):
+            policy = build_policy(config, observation_space, action_space, encoder).to(device)
+    except CheckpointError:
+        raise
+    except Exception as error:  # nobody has checked the arguments in it
+        what = f"{type(error).__name__}: {brief(error)}"
+        raise CheckpointError(f"{path} does not describe a policy ({what})") from error
+    _fill(policy, weights, f"the weights in {path} do not fit its description")
+    return SavedPolicy(policy, config, sensors, on_latents, told, None if of is None else str(of))
 
 
 def load_weights(policy: BasePolicy, path: Path | str) -> None:
@@ -143,16 +152,16 @@ def load_weights(policy: BasePolicy, path: Path | str) -> None:
         CheckpointError: The file is missing or damaged, or its policy has another form.
     """
     path = Path(path)
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        weights = BytesIO(archive.read(WEIGHTS))
-        tensors = torch.load(weights, map_location=policy.device, weights_only=True)
+    with _opened(path) as archive:
+        tensors = _weights(archive, policy.device)
+    _fill(policy, tensors, f"the weights in {path} are not of such a {type(policy).__name__}")
+
+
+def _fill(policy: BasePolicy, weights: Mapping[str, torch.Tensor], misfit: str) -> None:
     try:
-        policy.load_state_dict(tensors)
+        policy.load_state_dict(weights)
     except RuntimeError as error:
-        first = str(error).splitlines()[1].strip()
-        raise CheckpointError(
-            f"the weights in {path} are not of such a {type(policy).__name__}: {first}"
-        ) from error
+        raise CheckpointError(f"{misfit}: {first_misfit(error)}") from error
     policy.set_training_mode(False)
 
 
@@ -173,10 +182,11 @@ def _actions(venv: VecEnv) -> spaces.Space[Any]:
 
 
 def _read(path: Path, device: torch.device) -> tuple[Mapping[str, Any], Mapping[str, torch.Tensor]]:
-    with _reading(path), zipfile.ZipFile(path) as archive:
+    with _opened(path) as archive:
         description = json.loads(archive.read(DESCRIPTION))
-        weights = BytesIO(archive.read(WEIGHTS))
-        tensors = torch.load(weights, map_location=device, weights_only=True)
+        tensors = _weights(archive, device)
+    if not isinstance(description, Mapping):
+        raise CheckpointError(f"{path} is damaged: {DESCRIPTION} in it describes nothing")
     if description.get("format") != FORMAT or description.get("version") != VERSION:
         raise CheckpointError(
             f"{path} has format {description.get('format')!r}, version "
@@ -185,22 +195,33 @@ def _read(path: Path, device: torch.device) -> tuple[Mapping[str, Any], Mapping[
     return description, tensors
 
 
+def _weights(archive: zipfile.ZipFile, device: torch.device) -> Mapping[str, torch.Tensor]:
+    tensors = load_tensors(archive.read(WEIGHTS), device)
+    if not isinstance(tensors, Mapping) or not all(
+        isinstance(tensor, torch.Tensor) for tensor in tensors.values()
+    ):
+        raise FileError("its weights are no tensors by name")
+    check_finite(tensors)
+    return tensors
+
+
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        yield
+        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
+            check_archive(archive)
+            yield archive
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no policy at {path}") from error
     except KeyError as error:
         raise CheckpointError(
-            f"{path} is damaged or no policy of this package: {error.args[0]} (a plain "
+            f"{path} is damaged or no policy of this package: {brief(error)} (a plain "
             "Stable-Baselines3 file is loaded with its own algorithm's load)"
         ) from error
-    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, UnpicklingError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
+    except Exception as error:  # what damaged archives raise has no end
+        where = "" if str(path) in str(error) else f"{path} is damaged: "
+        raise CheckpointError(f"{where}{brief(error)}") from error
 
 
-def _config(plain: Mapping[str, Any]) -> AgentConfig:
-    settings = dict(plain)
-    noise = ActionNoiseConfig(**settings.pop("action_noise"))
-    return AgentConfig(action_noise=noise, **settings)
+def _config(plain: Any) -> AgentConfig:
+    return typed(AgentConfig, plain, "config")

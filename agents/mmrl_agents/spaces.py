@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
+
+MOST = 2**27
+"""Bytes of one value of a sensor; a space takes several times that."""
 
 
 def to_plain(space: spaces.Space[Any]) -> dict[str, Any]:
@@ -54,8 +58,8 @@ def from_plain(description: Mapping[str, Any]) -> spaces.Space[Any]:
     """
     try:
         return _build(description)
-    except (KeyError, TypeError, AssertionError) as error:
-        raise ValueError(f"not a description of a space: {description!r}") from error
+    except Exception as error:  # spaces raise what NumPy does
+        raise ValueError(f"not a description of a space: {str(description)[:80]}") from error
 
 
 def _build(plain: Mapping[str, Any]) -> spaces.Space[Any]:
@@ -63,7 +67,9 @@ def _build(plain: Mapping[str, Any]) -> spaces.Space[Any]:
         case "Dict":
             return spaces.Dict([(name, _build(channel)) for name, channel in plain["channels"]])
         case "Box":
-            shape, dtype = tuple(plain["shape"]), np.dtype(plain["dtype"]).type
+            shape, dtype = tuple(map(int, plain["shape"])), np.dtype(str(plain["dtype"])).type
+            if min(shape, default=1) < 0 or prod(shape) * np.dtype(dtype).itemsize > MOST:
+                raise ValueError(f"a sensor of shape {shape}")
             low, high = (
                 np.broadcast_to(np.asarray(plain[side], dtype), shape) for side in ("low", "high")
             )

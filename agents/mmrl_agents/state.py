@@ -8,9 +8,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -22,6 +20,9 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr
 
 from mmrl.checkpoint import CheckpointError
+from mmrl.data.npz import read_npz
+from mmrl.files import brief, read_bytes, read_json
+from mmrl.weights import MOST, load_tensors
 from mmrl_agents.noise import ScheduledNoise
 
 PREFIX = "state-"
@@ -34,7 +35,7 @@ REPLAY_ARRAYS = (
     "dones",
     "timeouts",
 )
-UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, EOFError, BadZipFile, UnpicklingError)
+UNREADABLE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 COUNTED = ("num_timesteps", "_episode_num", "_n_updates")
 COUNTED_BY_DQN = ("_n_calls", "exploration_rate")
 
@@ -85,17 +86,16 @@ def read_state(model: BaseAlgorithm, folder: Path) -> bool:
         return False
     path = states[-1]
     try:
-        counters = json.loads((path / COUNTERS).read_text())
-        tensors = torch.load(path / TENSORS, map_location=model.device, weights_only=True)
+        counters = read_json(path / COUNTERS)
+        tensors = load_tensors(read_bytes(path / TENSORS, MOST), model.device)
         _set_tensors(model, tensors)
         if (replay := _replay(model)) is not None:
-            with (path / REPLAY).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                _set_replay(replay, arrays)
+            _set_replay(replay, read_npz(path / REPLAY))
         _set_counters(model, counters)
     except UNREADABLE as error:
         raise CheckpointError(
             f"the state of the training in {path} is damaged or belongs to other settings "
-            f"({error}); remove {folder} to train from the start"
+            f"({brief(error)}); remove {folder} to train from the start"
         ) from error
     if model.env is not None and model.seed is not None:
         fresh = np.random.SeedSequence([model.seed, model.num_timesteps])

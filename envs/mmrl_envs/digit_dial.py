@@ -15,12 +15,15 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from mmrl_envs.arrays import read_arrays
 from mmrl_envs.batched import BatchedEnv, BatchedTask, BatchedVectorEnv, Flags, Observation
 from mmrl_envs.validation import check_integer
 
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 5}
 TURNS = np.array([0, 1, -1])
 ZOOM = 8
+MOST = 2**33
+"""Bytes that recordings can have."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -208,8 +211,7 @@ def read_split(
         arrays: Arrays = data
     else:
         try:
-            with np.load(data, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files if name.startswith(f"{split}/")}
+            arrays = read_arrays(data, MOST)
         except OSError as error:
             raise ValueError(f"no recordings at {data}: {error}") from error
     own = {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith(f"{split}/")}

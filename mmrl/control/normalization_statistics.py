@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mmrl.control.config import TrainConfig, from_mapping
-from mmrl.files import write_atomically
+from mmrl.files import read_bytes, write_atomically
 from mmrl.runs.folder import RunFolder
+
+MOST = 2**28
+"""Bytes that a file of statistics can have."""
 
 
 def config_of(run: RunFolder) -> TrainConfig:
@@ -36,7 +39,7 @@ def keep_statistics(config: TrainConfig, folder: Path) -> TrainConfig:
     for number, spec in enumerate(config.env.wrappers):
         kept = _place(folder, number)
         if _has_statistics(spec) and not kept.exists():
-            write_atomically(kept, Path(spec["statistics"]).read_bytes())
+            write_atomically(kept, read_bytes(spec["statistics"], MOST))
     return _reading_kept(config, folder)
 
 

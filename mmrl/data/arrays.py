@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmrl.data.npz import read_npz
 from mmrl.data.sequences import Sequences
-from mmrl.files import write_atomically
+from mmrl.files import brief, write_atomically
 from mmrl.modality import Batch, Modality
 
 CHUNK = 1024
@@ -246,17 +246,20 @@ class ArrayData:
             described = json.loads(arrays.pop("modalities").tobytes())
             modalities = [Modality.from_plain(m) for m in described]
             values = {m.name: _stored(arrays, m) for m in modalities}
-            return cls(values, modalities, arrays["available"], arrays.get("target"))
-        except (KeyError, ValueError, TypeError) as error:
+            available = arrays["available"].astype(np.bool_, casting="no")
+            return cls(values, modalities, available, arrays.get("target"))
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{path} is damaged or no data set of this package: {error}"
+                f"{path} is damaged or no data set of this package: {brief(error)}"
             ) from error
 
 
 def _stored(arrays: Mapping[str, NDArray[Any]], modality: Modality) -> Column:
     name = modality.name
-    if f"bits/{name}" in arrays:
-        return BitImages(arrays[f"bits/{name}"], modality.shape)
+    if (bits := arrays.get(f"bits/{name}")) is not None:
+        if bits.dtype != np.uint8 or bits.shape[1:] != (-(-modality.size // 8),):
+            raise ValueError(f"{bits.shape} bits of type {bits.dtype} are no images {modality}")
+        return BitImages(bits, modality.shape)
     if f"offsets/{name}" in arrays:
         return Sequences(arrays[f"values/{name}"], arrays[f"offsets/{name}"], modality.shape[0])
     return arrays[f"values/{name}"]

@@ -22,7 +22,7 @@ from mmrl.data.dataset import (
     check_target,
     count_outputs,
 )
-from mmrl.data.npz import read_npz
+from mmrl.data.npz import read_npy, read_npz
 from mmrl.data.sequences import Sequences
 from mmrl.data.splits import split_train
 from mmrl.modality import AVAILABLE, KINDS, MIN_IMAGE_SIDE, Modality
@@ -87,7 +87,7 @@ def read_arrays(path: Path) -> Arrays:
         if not files:
             raise DataError(f"{path} holds no npy file; {LAYOUT}")
         return {f.relative_to(path).with_suffix("").as_posix(): _read_npy(f) for f in files}
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"there is no file or folder {path}; {LAYOUT}")
     try:
         return read_npz(path)
@@ -97,10 +97,9 @@ def read_arrays(path: Path) -> Arrays:
 
 def _read_npy(path: Path) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (EOFError, OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged or no plain array: {error}") from error
-    return array
+        return read_npy(path)
+    except (OSError, ValueError) as error:
+        raise DataError(str(error)) from error
 
 
 @dataclass

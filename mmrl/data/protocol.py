@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from mmrl.data.arrays import ArrayData
 from mmrl.data.dataset import SPLITS, DataError, DataSet
 from mmrl.data.missingness import OVERALL, PER_MODALITY, Rule, Spec, draw, make_rules
 from mmrl.data.npz import read_npz, write_npz
-from mmrl.files import write_atomically
+from mmrl.files import FileError, brief, read_yaml, write_atomically, yaml_text
 
 Masks = dict[str, NDArray[np.bool_]]
 
@@ -150,8 +149,7 @@ class Drawn:
             "fingerprints": self.fingerprints,
         }
         write_npz(path.with_name(path.name + ".npz"), self.masks)
-        text = yaml.safe_dump(description, sort_keys=False)
-        write_atomically(path.with_name(path.name + ".yaml"), text.encode())
+        write_atomically(path.with_name(path.name + ".yaml"), yaml_text(description).encode())
 
     @classmethod
     def load(cls, path: Path | str) -> Drawn:
@@ -162,7 +160,7 @@ class Drawn:
         """
         path = Path(path)
         try:
-            described = yaml.safe_load(path.with_name(path.name + ".yaml").read_text())
+            described = read_yaml(path.with_name(path.name + ".yaml"))
             arrays = read_npz(path.with_name(path.name + ".npz"))
             masks = {split: arrays[split] for split in SPLITS}
             drawn = cls(
@@ -174,10 +172,11 @@ class Drawn:
             )
             if any(mask.shape[1:] != (len(drawn.modalities),) for mask in masks.values()):
                 raise ValueError("masks and description differ in modalities")
-        except (OSError, yaml.YAMLError) as error:
-            raise DataError(f"cannot read the masks {path}.npz and .yaml: {error}") from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}.yaml and .npz hold no masks: {error!r}") from error
+        except (OSError, FileError) as error:
+            raise DataError(f"cannot read the masks: {brief(error)}") from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            what = f"{type(error).__name__}: {brief(error)}"
+            raise DataError(f"{path}.yaml and .npz hold no masks ({what})") from error
         return drawn
 
 

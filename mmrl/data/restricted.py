@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmrl.data.dataset import DataError
+from mmrl.files import FileError, brief, open_plain
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -91,6 +93,26 @@ def _bytes(data: Any) -> bytes:
     return codecs.encode(data, "latin-1") if isinstance(data, str) else bytes(data)
 
 
+def _buffer(data: bytes | str = b"", encoding: str = "latin-1") -> bytearray:
+    return bytearray(data if isinstance(data, bytes) else _encode(data, encoding))
+
+
+def _made_of(kind: Callable[..., Any]) -> Callable[..., Any]:
+    """Containers of what stands in the file; a number would be a size, for which memory is taken.
+
+    Example:
+        >>> _made_of(set)([1, 2])
+        {1, 2}
+    """
+
+    def make(*content: Any) -> Any:
+        if len(content) > 1 or not isinstance((*content, ())[0], list | tuple | dict):
+            raise pickle.UnpicklingError(f"it holds a forged {kind.__name__}")
+        return kind(*content)
+
+    return make
+
+
 _ARRAYS: dict[str, Any] = {"_reconstruct": _reconstruct, "scalar": _scalar}
 _PLAIN: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _NDArray,
@@ -98,14 +120,10 @@ _PLAIN: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): OrderedDict,
 }
-_BUILTINS = {
-    "set": set,
-    "frozenset": frozenset,
-    "list": list,
-    "dict": dict,
-    "tuple": tuple,
+_BUILTINS: dict[str, Callable[..., Any]] = {
+    **{kind.__name__: _made_of(kind) for kind in (set, frozenset, list, dict, tuple)},
+    "bytearray": _buffer,
     "complex": complex,
-    "bytearray": bytearray,
 }
 
 
@@ -134,15 +152,16 @@ def read_pickle(path: Path | str) -> Any:
         DataError: The file is missing or damaged, or holds anything else.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open_plain(path) as file:
             # Only arrays and containers can be found: this is the safe way to read these files.
             return _ArrayUnpickler(file, encoding="latin1").load()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+    except (OSError, FileError) as error:
+        raise DataError(f"cannot read {path}: {brief(error)}") from error
     except pickle.UnpicklingError as error:
         raise DataError(
             f"{path} is not read: {error}; only numpy arrays, lists, dicts, text and numbers are, "
             "because a pickle can run any program when it is opened"
         ) from error
     except Exception as error:  # a damaged pickle can raise anything
-        raise DataError(f"{path} is damaged or no pickle: {error!r}") from error
+        what = f"{type(error).__name__}: {brief(error)}"
+        raise DataError(f"{path} is damaged or no pickle ({what})") from error

@@ -16,12 +16,14 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
+from mmrl.checkpoint import CheckpointError
 from mmrl.data.arrays import ArrayData
-from mmrl.files import write_atomically
+from mmrl.files import brief, read_bytes, write_atomically
 from mmrl.methods.method import Method, Optimization
 from mmrl.training.augment import Augment
 from mmrl.training.config import OPTIMIZERS, FitConfig
 from mmrl.training.processes import started_by
+from mmrl.weights import MOST, load_tensors
 
 OnStep = Callable[[int, Mapping[str, float]], None]
 """Called after every step with its number, counted from 1, and the terms of the loss."""
@@ -80,8 +82,8 @@ def fit(
             after the last one; it must not draw from torch's global generator.
 
     Raises:
-        ValueError: The data do not fit the method or the batch size, or `state` belongs to
-            another training.
+        ValueError: The data do not fit the method or the batch size.
+        CheckpointError: `state` is damaged, or belongs to another training.
         FloatingPointError: The loss became NaN or infinite.
     """
     _check(method, train, config)
@@ -276,9 +278,9 @@ class _State:
         if self.path is None or not self.path.exists():
             return 0
         try:
-            content = torch.load(self.path, weights_only=True, map_location="cpu")
+            content = load_tensors(read_bytes(self.path, MOST))
             if content["identity"] != self.identity:
-                raise ValueError(
+                raise CheckpointError(
                     f"{self.path} is the state of another training (seed, steps, samples: "
                     f"{content['identity']}, here {self.identity}); delete it to start anew"
                 )
@@ -291,11 +293,13 @@ class _State:
             self.schedule.load_state_dict(content["schedule"])
             self.best.load(content["best"])
             torch.set_rng_state(content["random"])
-        except (KeyError, TypeError, RuntimeError, EOFError) as error:
-            raise ValueError(
-                f"{self.path} is damaged ({error}); delete it to start this training anew"
+            return int(content["step"])
+        except CheckpointError:
+            raise
+        except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.path} is damaged ({brief(error)}); delete it to start this training anew"
             ) from error
-        return int(content["step"])
 
 
 def _match_layouts(optimizer: torch.optim.Optimizer) -> None:

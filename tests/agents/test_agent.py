@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import shutil
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -193,8 +195,33 @@ def test_an_encoder_of_another_run_is_named(folder: Path, tmp_path: Path) -> Non
     checkpoint.save(other, tmp_path / "other")
     for name in ("encoder.yaml", "encoder.safetensors"):
         shutil.copy(tmp_path / "other" / name, folder / name)
+    with pytest.raises(CheckpointError, match=r"latents of another encoder .*different runs"):
+        Agent.load(folder)
+    forget_fingerprint(folder / "policy.zip")  # as files of older releases, which had none
     with pytest.raises(CheckpointError, match=r"of size 6, but its policy .*different runs"):
         Agent.load(folder)
+
+
+def test_an_encoder_of_the_same_sizes_is_not_taken_for_the_same(
+    folder: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(9)
+    checkpoint.save(TinyEncoder(), tmp_path / "other")
+    for name in ("encoder.yaml", "encoder.safetensors"):
+        shutil.copy(tmp_path / "other" / name, folder / name)
+    with pytest.raises(CheckpointError, match=r"latents of another encoder .*different runs"):
+        Agent.load(folder)
+
+
+def forget_fingerprint(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    description = json.loads(members["mmrl.json"])
+    del description["encoder_sha256"]
+    members["mmrl.json"] = json.dumps(description).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
 
 
 def test_a_discrete_action_is_a_number_that_the_environment_takes(

@@ -1,13 +1,14 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
 
-from mmrl.checkpoint import CheckpointError, load, save
+from mmrl.checkpoint import CheckpointError, fingerprint, load, save
 from mmrl.data import ArrayData
 from mmrl.files import write_atomically
 from mmrl.methods.gmc.method import GMC, GMCConfig
@@ -85,10 +86,13 @@ def change(folder: Path, **entries: object) -> None:
     [
         ({"format": "other"}, "not a description of a method"),
         ({"version": 99}, "version 99; this release reads 1"),
-        ({"method": "magic"}, r"wants the method 'magic'; known: \[.*'gmc'"),
+        ({"method": "magic"}, "wants a method 'magic'; known: .*gmc,"),
         ({"method": None}, "damaged: it has no method"),
         ({"config": {"colour": 3}}, r"no setting \['colour'\]; known: \['latent_dim'"),
-        ({"config": {"latent_dim": 7}}, "the weights in .* do not fit"),
+        (
+            {"config": {"latent_dim": 7}},
+            "do not fit|larger network than the weights",
+        ),
         ({"modalities": [{"name": "image"}]}, "does not describe a 'gmc' method"),
     ],
 )
@@ -105,7 +109,7 @@ def test_foreign_descriptions_are_refused(
 def test_files_that_are_no_description_are_refused(tmp_path: Path, text: str) -> None:
     save(gmc(), tmp_path)
     (tmp_path / "encoder.yaml").write_text(text)
-    with pytest.raises(CheckpointError, match=r"encoder\.yaml is not"):
+    with pytest.raises(CheckpointError, match=r"encoder\.yaml is (not|damaged or no YAML)"):
         load(tmp_path)
 
 
@@ -113,9 +117,43 @@ def test_a_description_cannot_run_code(tmp_path: Path) -> None:
     save(gmc(), tmp_path)
     marker = tmp_path / "ran"
     (tmp_path / "encoder.yaml").write_text(f"!!python/object/apply:os.mkdir ['{marker}']\n")
-    with pytest.raises(CheckpointError, match="not readable YAML"):
+    with pytest.raises(CheckpointError, match="damaged or no YAML"):
         load(tmp_path)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"latent_dim": 10**9}, {"latent_dim": 50_000}, {"head": [10**5] * 9}],
+)
+def test_no_memory_is_taken_for_absurd_sizes(tmp_path: Path, config: dict[str, Any]) -> None:
+    save(gmc(), tmp_path)
+    change(tmp_path, config=config)
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match="does not describe a 'gmc' method") as refused:
+        load(tmp_path)
+    assert len(str(refused.value)) < 300 + len(str(tmp_path))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    method = gmc()
+    torch.nn.utils.vector_to_parameters(
+        torch.full((sum(p.numel() for p in method.parameters()),), torch.nan), method.parameters()
+    )
+    save(method, tmp_path)
+    with pytest.raises(CheckpointError, match=r"its weights .* are NaN or inf"):
+        load(tmp_path)
+
+
+def test_a_fingerprint_is_of_the_weights(tmp_path: Path) -> None:
+    method = gmc()
+    save(method, tmp_path)
+    assert fingerprint(load(tmp_path)) == fingerprint(method)
+    with torch.no_grad():
+        next(method.parameters()).view(-1)[0] += 1
+    assert fingerprint(load(tmp_path)) != fingerprint(method)
 
 
 def test_a_full_disk_keeps_the_earlier_file(

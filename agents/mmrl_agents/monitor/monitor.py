@@ -17,18 +17,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from gymnasium import spaces
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from mmrl.checkpoint import CheckpointError, parse_description
-from mmrl.files import write_atomically
+from mmrl.checkpoint import CheckpointError, fingerprint, read_description
+from mmrl.files import FileError, brief, read_bytes, write_atomically, yaml_text
 from mmrl.methods.method import Method
+from mmrl.weights import MOST, load_safetensors, no_larger_than
 from mmrl_agents.monitor.dynamics import LatentDynamics, Recording, action_dim, action_features
 from mmrl_agents.monitor.evidence import (
     MOST_CHANNELS,
@@ -287,8 +285,7 @@ class SensorMonitor:
             "weights_sha256": hashlib.sha256(content).hexdigest(),
         }
         write_atomically(Path(folder) / f"{NAME}.safetensors", content)
-        text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
-        write_atomically(Path(folder) / f"{NAME}.yaml", text.encode())
+        write_atomically(Path(folder) / f"{NAME}.yaml", yaml_text(description).encode())
 
     @classmethod
     def load(
@@ -309,14 +306,20 @@ class SensorMonitor:
         if description["encoder_sha256"] != fingerprint(encoder):
             raise CheckpointError(f"{path} is of a monitor that was fitted to another encoder")
         file = path.with_suffix(".safetensors")
-        content = _read(file)
+        try:
+            content = read_bytes(file, MOST)
+        except (OSError, FileError) as error:
+            raise CheckpointError(f"cannot read {file}: {brief(error)}") from error
         if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
             raise CheckpointError(f"{file} is damaged or belongs to another {path.name}")
         try:
-            monitor = cls(encoder, action_space, MonitorConfig(**description["config"]))
-            monitor._fill(load_tensors(content))
-        except (SafetensorError, RuntimeError, TypeError, ValueError, KeyError) as error:
-            raise CheckpointError(f"{path} does not describe a monitor: {error}") from error
+            tensors = load_safetensors(content)
+            with no_larger_than(tensors.values()):
+                monitor = cls(encoder, action_space, MonitorConfig(**description["config"]))
+            monitor._fill(tensors)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            what = f"{type(error).__name__}: {brief(error)}"
+            raise CheckpointError(f"{path} does not describe a monitor ({what})") from error
         return monitor
 
     def _fill(self, tensors: dict[str, Tensor]) -> None:
@@ -383,23 +386,10 @@ class SensorMonitor:
         return believed
 
 
-def fingerprint(encoder: Method) -> str:
-    """Checksum of an encoder's weights."""
-    weights = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
-    return hashlib.sha256(save_tensors(weights)).hexdigest()
-
-
 def _read_description(path: Path) -> Mapping[str, Any]:
-    wanted = {"channels", "actions", "config", "encoder_sha256", "weights_sha256"}
-    return parse_description(
-        _read(path), path, of="monitor", form=FORMAT, version=VERSION, wanted=wanted
-    )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
+    if not path.exists():
         raise CheckpointError(
             f"no monitor at {path}; fit one with: python -m mmrl.monitor run={path.parent}"
-        ) from error
+        )
+    wanted = {"channels", "actions", "config", "encoder_sha256", "weights_sha256"}
+    return read_description(path, of="monitor", form=FORMAT, version=VERSION, wanted=wanted)

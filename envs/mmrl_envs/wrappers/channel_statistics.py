@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmrl_envs.arrays import read_arrays
+
 Floats = NDArray[np.float64]
+
+MOST = 2**28
+"""Bytes that the arrays of a file can have."""
 
 
 class ChannelStatistics:
@@ -81,18 +86,18 @@ class ChannelStatistics:
         if not Path(path).is_file():
             raise FileNotFoundError(f"no statistics of channels at {path}")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
+            arrays = read_arrays(path, MOST)
             names = [key.removeprefix("count/") for key in arrays if key.startswith("count/")]
             statistics = cls({name: arrays[f"mean/{name}"].shape for name in names})
             for name in names:
                 statistics._fill(name, *(arrays[f"{k}/{name}"] for k in _PARTS))
-        except Exception as error:  # NumPy and zipfile raise many kinds
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} holds no statistics of channels ({error})") from error
         return statistics
 
     def _fill(self, name: str, count: Any, mean: Floats, variance: Floats) -> None:
-        if variance.shape != mean.shape or not count >= 0 or not (variance >= 0).all():
+        finite = np.isfinite(mean).all() and np.isfinite(variance).all()
+        if variance.shape != mean.shape or not count >= 0 or not finite or (variance < 0).any():
             raise ValueError(f"damaged values of {name!r}")
         self.count[name] = int(count)
         self.mean[name], self.variance[name] = mean, variance

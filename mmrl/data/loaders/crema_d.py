@@ -12,6 +12,7 @@ from mmrl.data.dataset import SPLITS, DataError, DataSet
 from mmrl.data.features import log_mel, read_wave
 from mmrl.data.loaders.media import Arrays, cached, from_arrays, read_frames
 from mmrl.data.splits import split_off
+from mmrl.files import read_text
 
 EMOTIONS = {
     "ANG": "anger",
@@ -116,7 +117,7 @@ def _split(
 
 
 def _listed(path: Path, known: set[str]) -> list[str]:
-    names = [line.split(",")[0].strip() for line in path.read_text().splitlines() if line.strip()]
+    names = [line.split(",")[0].strip() for line in read_text(path).splitlines() if line.strip()]
     clips = [name for name in names if name in known]
     if not clips:
         raise DataError(f"{path} lists no clip of AudioWAV; {LAYOUT}")

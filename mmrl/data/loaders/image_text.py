@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from mmrl.data.custom import VALID_SHARE
 from mmrl.data.dataset import SPLITS, DataError, DataSet
 from mmrl.data.loaders.media import Arrays, Text, cached, from_arrays, read_images
 from mmrl.data.splits import split_off
+from mmrl.files import read_json, read_text
 
 SIZE = 64
 GENRES = (
@@ -214,7 +214,7 @@ def _mm_imdb(folder: Path) -> dict[str, Samples]:
 
 def _json(path: Path, layout: str) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}; {layout}") from error
 
@@ -224,9 +224,9 @@ def _food(folder: Path) -> dict[str, Samples]:
     for split in ("train", "test"):
         path = folder / "texts" / f"{split}_titles.csv"
         try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = [row for row in csv.reader(file) if row]
-        except (OSError, ValueError) as error:
+            text = read_text(path)
+            rows = [row for row in csv.reader(text.splitlines(keepends=True)) if row]
+        except (OSError, ValueError, csv.Error) as error:
             raise DataError(f"cannot read {path}: {error}; {FOOD}") from error
         if not rows or any(len(row) != 3 for row in rows):
             raise DataError(f"{path} must have three columns: image, text, class; {FOOD}")
@@ -262,7 +262,7 @@ def _mvsa(folder: Path, test_share: float, seed: int) -> dict[str, Samples]:
 
 def _mvsa_labels(path: Path) -> dict[str, str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()[1:]
+        lines = read_text(path).splitlines()[1:]
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}; {MVSA}") from error
     labels = {}
@@ -282,7 +282,7 @@ def _mvsa_labels(path: Path) -> dict[str, str]:
 
 def _listed(path: Path, places: dict[str, int]) -> NDArray[np.intp]:
     """Rows of the IDs of a list; those without a label are left out."""
-    names = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    names = [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
     stems = [Path(name).stem for name in names]
     rows = np.array([places[stem] for stem in stems if stem in places], np.intp)
     if not len(rows):
@@ -292,4 +292,4 @@ def _listed(path: Path, places: dict[str, int]) -> NDArray[np.intp]:
 
 def _tweet(path: Path) -> str:
     # Tweets of this set are in a mixture of encodings; every byte is a character of this one.
-    return path.read_text(encoding="latin-1") if path.is_file() else ""
+    return read_text(path, "latin-1") if path.is_file() else ""

@@ -17,6 +17,7 @@ from mmrl.data.dataset import DataError, DataSet
 from mmrl.data.extras import optional
 from mmrl.data.npz import read_npz, write_npz
 from mmrl.data.splits import split_train
+from mmrl.files import FileError, brief
 
 CACHE = "mmrl_cache"
 TEXT_BATCH = 32
@@ -46,7 +47,10 @@ def cached(
     key = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
     path = (folder / CACHE if cache is None else Path(cache)) / f"{name}-{key[:12]}.npz"
     if path.is_file():
-        return read_npz(path)
+        try:
+            return read_npz(path)
+        except (OSError, FileError) as error:
+            raise DataError(f"{error}; remove it, and it is made anew") from error
     arrays = build()
     try:
         write_npz(path, arrays)
@@ -192,7 +196,9 @@ def _embeddings(path: Path) -> dict[str, NDArray[Any]]:
         arrays = read_npz(path)
         ids, values = arrays["ids"], arrays["values"]
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path} must be an npz file with ids and values: {error}") from error
+        raise DataError(
+            f"{path} must be an npz file with ids and values: {brief(error)}"
+        ) from error
     if ids.ndim != 1 or len(ids) != len(values) or values.ndim not in (2, 3):
         raise DataError(
             f"{path}: expected ids (n,) and values (n, features) or (n, steps, features), got "
@@ -215,9 +221,10 @@ def encode_texts(
     transformers = optional("transformers", "text")
     if not model.is_dir():
         raise DataError(f"there is no folder {model} with a transformers model")
+    only_local = {"local_files_only": True, "trust_remote_code": False}  # no program in the folder
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(model, local_files_only=True)
-        encoder = transformers.AutoModel.from_pretrained(model, local_files_only=True).eval()
+        tokenizer = transformers.AutoTokenizer.from_pretrained(model, **only_local)
+        encoder = transformers.AutoModel.from_pretrained(model, **only_local).eval()
     except (OSError, ValueError) as error:
         raise DataError(f"{model} holds no transformers model: {error}") from error
     parts = []

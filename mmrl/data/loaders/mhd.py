@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from mmrl.data.arrays import ArrayData
 from mmrl.data.custom import VALID_SHARE
 from mmrl.data.dataset import DataError, DataSet
 from mmrl.data.splits import split_train
+from mmrl.files import open_plain
 from mmrl.modality import Modality
 
 CLASSES = 10
@@ -49,9 +49,11 @@ def _read(path: Path, label: bool) -> ArrayData:
     if not path.is_file():
         raise DataError(f"there is no file {path}; {LAYOUT}")
     try:
-        parts: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise DataError(f"{path} is damaged or holds more than tensors: {error}") from error
+        with open_plain(path) as file:
+            parts: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's message would advise to load it unsafely
+        what = type(error).__name__
+        raise DataError(f"{path} is damaged, or holds more than tensors ({what})") from error
     if not isinstance(parts, tuple | list) or len(parts) < len(PARTS):
         raise DataError(f"{path} is a {type(parts).__name__}, not a tuple of arrays; {LAYOUT}")
     try:

@@ -202,7 +202,7 @@ def test_files_that_are_not_its_own_are_refused(monitor: SensorMonitor, tmp_path
     description.write_text(yaml.safe_dump({k: v for k, v in content.items() if k != "config"}))
     load("has no config")
     description.write_text("a: [")
-    load("not readable YAML")
+    load("damaged or no YAML")
 
 
 def test_actions_of_another_size_are_refused(monitor: SensorMonitor, tmp_path: Path) -> None:

@@ -104,6 +104,8 @@ RECORD = Forged(np.dtype, ("V8",), (3, "|", None, ("x",), {"x": (OBJECTS, 0)}, 8
         Forged(np.float32(1).__reduce__()[0], (np.dtype("f8"), b"A")),
         np.zeros(2, [("a", "f4"), ("b", "O")]),
         np.zeros(2, "M8[s]"),
+        Forged(list, (Forged(bytearray, (b"A" * 9,)),)),
+        Forged(set, (9,)),
     ],
 )
 def test_forged_arrays_are_refused(tmp_path: Path, content: Any) -> None:
@@ -116,6 +118,13 @@ def test_only_plain_bytes_are_decoded(tmp_path: Path) -> None:
     path = tmp_path / "x.pkl"
     path.write_bytes(b"c_codecs\nencode\n(Vabc\nVrot13\ntR.")
     with pytest.raises(DataError, match="encoding 'rot13'"):
+        read_pickle(path)
+
+
+@pytest.mark.parametrize("kind", [bytearray, list, tuple])
+def test_no_size_is_believed(tmp_path: Path, kind: Any) -> None:
+    path = dump(Forged(kind, (3_000_000_000,)), tmp_path / "x.pkl")
+    with pytest.raises(DataError, match=r"x.pkl is damaged|it holds a forged"):
         read_pickle(path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,12 @@ AVAILABLE = "available"
 """Key of the availability mask in a Dict observation; never the name of a modality."""
 
 MIN_IMAGE_SIDE = 8
+NO_READING = 1e30
+"""Numbers beyond are no measurements: drivers write the largest float for "no reading"."""
+LIMITS_SLACK = 1e-3
+"""Share of its range by which a reading may lie outside of a sensor's limits."""
+
+PARTIAL = ("missing", "fill", "indicate")
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,16 @@ class Modality:
         shared_scale: Whether all its numbers are of one unit, such as positions of joints, and keep
             their proportions: as inputs of networks they have one standard deviation in common.
             Each with its own, the joints that hardly move would be as large as a waving hand.
+        partial: What a reading is of which some numbers are missing (NaN, infinite, beyond
+            `NO_READING` or out of `limits`): `missing` altogether; `fill`: the others count, and
+            these are their mean over the training data; `indicate`: the same, and networks see
+            beside each number whether it was there. None: `fill`, for a label `missing`. A reading
+            that has no number at all is always missing.
+        limits: Least and greatest number that the sensor can deliver; others are missing.
 
     Raises:
-        ValueError: Unknown kind, a reserved name, or a shape with an empty axis.
+        ValueError: Unknown kind or choice, a reserved name, a shape with an empty axis, or limits
+            that are none.
 
     Example:
         >>> Modality("image", (2, 60, 60), "image").size
@@ -48,6 +61,8 @@ class Modality:
     shape: tuple[int, ...]
     kind: str
     shared_scale: bool = False
+    partial: str | None = None
+    limits: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -63,11 +78,41 @@ class Modality:
             )
         if not self.shape or any(n < 1 for n in self.shape):
             raise ValueError(f"modality {self.name!r} needs a shape of positive axes: {self.shape}")
+        if self.partial is None:
+            object.__setattr__(self, "partial", "missing" if self.kind == "label" else "fill")
+        if self.partial not in PARTIAL or (self.partial == "indicate" and self.kind == "label"):
+            known = PARTIAL[:2] if self.kind == "label" else PARTIAL
+            raise ValueError(
+                f"modality {self.name!r}: partial is {self.partial!r}; a {self.kind} can have "
+                f"{', '.join(known)}"
+            )
+        if self.limits is not None and not -inf < self.limits[0] < self.limits[1] < inf:
+            raise ValueError(
+                f"modality {self.name!r}: limits must be finite and rise: {self.limits}"
+            )
 
     @property
     def size(self) -> int:
         """Number of values in one observation of this modality."""
         return prod(self.shape)
+
+    @property
+    def channel_axis(self) -> int | None:
+        """Where the channels stand in `shape`; None for an image without such an axis."""
+        if self.kind == "image":
+            return None if len(self.shape) == 2 else -1 if has_channels_last(self.shape) else 0
+        return -1 if self.kind == "sequence" else 0
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of what networks see of one value: twice the channels with `indicate`."""
+        if self.partial != "indicate":
+            return self.shape
+        if self.channel_axis is None:
+            return (2, *self.shape)
+        shape = list(self.shape)
+        shape[self.channel_axis] *= 2
+        return tuple(shape)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Modality:
@@ -78,10 +123,19 @@ class Modality:
             ValueError: A part is of another type, or see `Modality`.
         """
         name, shape, kind = plain["name"], plain["shape"], plain["kind"]
+        # Releases that had no such setting took a reading without all its numbers for missing.
+        partial, limits = plain.get("partial", "missing"), plain.get("limits")
         axes = isinstance(shape, list | tuple) and all(type(axis) is int for axis in shape)
-        if not (isinstance(name, str) and isinstance(kind, str) and axes):
+        ends = limits is None or (
+            isinstance(limits, list | tuple)
+            and len(limits) == 2
+            and all(isinstance(end, int | float) for end in limits)
+        )
+        words = all(isinstance(word, str) for word in (name, kind, partial))
+        if not (words and axes and ends):
             raise ValueError(f"a modality has a name, a shape and a kind, got {dict(plain)}")
-        return cls(name, tuple(shape), kind, bool(plain.get("shared_scale", False)))
+        bounds = None if limits is None else (float(limits[0]), float(limits[1]))
+        return cls(name, tuple(shape), kind, bool(plain.get("shared_scale", False)), partial, bounds)
 
     @classmethod
     def from_space(
@@ -89,27 +143,31 @@ class Modality:
         space: spaces.Space[Any],
         kinds: Mapping[str, str] | None = None,
         shared_scale: Collection[str] = (),
+        partial: Mapping[str, str] | None = None,
     ) -> tuple[Modality, ...]:
         """Reads the modalities of a Gymnasium Dict space, in the order of its keys.
 
         A `uint8` Box of two or three axes whose two larger sides are at least 8 is an image; every
-        other Box or MultiBinary is a vector, unless `kinds` says otherwise.
+        other Box or MultiBinary is a vector, unless `kinds` says otherwise. Bounds of a Box, where
+        all are finite, are the sensor's limits.
 
         Args:
             space: The observation space; the key `available` is skipped.
             kinds: Kind by modality name, for those that the rule gets wrong.
             shared_scale: Names of those whose numbers are all of one unit.
+            partial: What a reading without some of its numbers is, by modality name, where it is
+                not the default of its kind (see `Modality`).
 
         Raises:
             TypeError: The space is no Dict, or a channel is neither Box nor MultiBinary.
-            ValueError: `kinds` or `shared_scale` names a channel that does not exist, or there is
-                no channel.
+            ValueError: `kinds`, `shared_scale` or `partial` names a channel that does not exist, or
+                there is no channel.
 
         Example:
             >>> from gymnasium import spaces
             >>> box = spaces.Box(0, 255, (2, 60, 60), np.uint8)
-            >>> Modality.from_space(spaces.Dict({"camera": box}))
-            (Modality(name='camera', shape=(2, 60, 60), kind='image', shared_scale=False),)
+            >>> Modality.from_space(spaces.Dict({"camera": box}))[0].kind
+            'image'
         """
         from gymnasium import spaces
 
@@ -118,15 +176,22 @@ class Modality:
                 f"expected a Dict observation space with one entry per sensor, got {space}; "
                 "a flat Box can be split into named channels with a wrapper"
             )
-        kinds = dict(kinds or {})
+        kinds, partial = dict(kinds or {}), dict(partial or {})
         names = [name for name in space.spaces if name != AVAILABLE]
-        for setting, named in {"kinds": kinds, "shared_scale": shared_scale}.items():
+        settings = {"kinds": kinds, "shared_scale": shared_scale, "partial": partial}
+        for setting, named in settings.items():
             if unknown := sorted(set(named) - set(names)):
                 raise ValueError(f"{setting} names {unknown}, but the channels are {names}")
         if not names:
             raise ValueError(f"the Dict space has no sensor channel: {space}")
         return tuple(
-            cls(n, *_shape_and_kind(n, space.spaces[n], kinds.get(n)), n in shared_scale)
+            cls(
+                n,
+                *_shape_and_kind(n, space.spaces[n], kinds.get(n)),
+                n in shared_scale,
+                partial.get(n),
+                _limits(space.spaces[n]),
+            )
             for n in names
         )
 
@@ -147,6 +212,16 @@ def _shape_and_kind(
         is_image = space.dtype == np.uint8 and 2 <= len(shape) <= 3 and sides[0] >= MIN_IMAGE_SIDE
         kind = "image" if is_image else "vector"
     return shape, kind
+
+
+def _limits(space: spaces.Space[Any]) -> tuple[float, float] | None:
+    """What a Box says; the bounds of a byte are those of its type, and say nothing."""
+    from gymnasium import spaces
+
+    if not isinstance(space, spaces.Box) or space.dtype == np.uint8:
+        return None
+    low, high = float(space.low.min()), float(space.high.max())
+    return (low, high) if -NO_READING < low < high < NO_READING else None
 
 
 def has_channels_last(shape: Sequence[int]) -> bool:
@@ -190,7 +265,9 @@ def mark_missing(
     """Completes the mask and makes the values of missing modalities harmless.
 
     A modality is missing in a sample where the mask says so, where its key is absent or None, or
-    where any of its values is NaN or infinite. Missing values become zeros.
+    where its numbers are missing: all of them, or any, as its `partial` has it. Missing values
+    become zeros; missing numbers of a modality that is there become NaN, which
+    `mmrl.nn.standardize.Standardize` fills.
 
     Args:
         values: Raw values by modality name, (batch, *shape) each.
@@ -222,12 +299,44 @@ def mark_missing(
             columns.append(torch.zeros_like(column))
             clean[modality.name] = torch.zeros(batch, *modality.shape, device=device)
             continue
-        if value.is_floating_point():
-            column = column & torch.isfinite(value.flatten(1)).all(1)
+        if (there := measured(value, modality)) is not None:
+            flat = there.flatten(1)
+            column = column & (flat.all(1) if modality.partial == "missing" else flat.any(1))
+            value = with_gaps(value, there)
         mask = column.view(-1, *[1] * len(modality.shape))
         clean[modality.name] = torch.where(mask, value, torch.zeros_like(value))
         columns.append(column)
     return clean, torch.stack(columns, dim=1)
+
+
+def measured(value: Tensor, modality: Modality) -> Tensor | None:
+    """Which numbers of readings are measurements: finite, below `NO_READING`, within the limits.
+
+    Args:
+        value: Raw values (batch, ...).
+        modality: Whose.
+
+    Returns:
+        A mask of the same shape; None where nothing but measurements can be.
+    """
+    bounded = modality.limits is not None and value.dtype not in (torch.bool, torch.uint8)
+    if not (value.is_floating_point() or bounded):
+        return None
+    # In half precision, NO_READING itself would be infinite; not all integers can be compared.
+    number = value if value.dtype in (torch.float32, torch.float64) else value.float()
+    there = number.abs() < NO_READING
+    if modality.limits is not None:
+        low, high = modality.limits
+        # Rounding, and bounds that were rounded, are no fault of the sensor.
+        slack = LIMITS_SLACK * (high - low)
+        there = there & (number >= low - slack) & (number <= high + slack)
+    return there
+
+
+def with_gaps(value: Tensor, there: Tensor) -> Tensor:
+    """Values with NaN where there is no measurement, in a floating type that holds the others."""
+    value = value if value.is_floating_point() else value.double()
+    return torch.where(there, value, torch.nan)
 
 
 def _check_values(

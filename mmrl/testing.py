@@ -30,6 +30,8 @@ from mmrl.modality import Batch, Modality
 from mmrl.training.processes import started_by
 
 TOLERANCE = 1e-4
+STAND_INS = (float("nan"), float("inf"), float("-inf"), 3e38, -1e31)
+"""What drivers and files have where there is no reading."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,44 @@ def _training_ignores_missing_values(subject: Subject, mask: Tensor) -> None:
             _same(value.float(), other[key].float(), f"missing values entered the update of {key}")
 
 
+def missing_numbers_never_matter(subject: Subject) -> None:
+    """What stands for a missing number of a reading changes neither results nor training, a bit."""
+    batch = subject.batch()
+    gaps = _gaps(batch)
+    filled = [_with(batch, gaps, stand_in) for stand_in in STAND_INS]
+    method = subject.trained(2)
+    reference = _results(method, filled[0], batch.available)
+    for values in filled[1:]:
+        for what, y in _results(method, values, batch.available).items():
+            assert torch.equal(y, reference[what]), f"{what} shows what stands for missing numbers"
+    weights = []
+    for values in filled:
+        method = subject.trained(2)
+        with optimization(method, subject.data, subject.lr):
+            torch.manual_seed(1)
+            method.update(Batch(values, batch.available, batch.target))
+        weights.append(method.state_dict())
+    for key, value in weights[0].items():
+        for other in weights[1:]:
+            assert torch.equal(value, other[key]), f"missing numbers entered the update of {key}"
+
+
+def _gaps(batch: Batch) -> dict[str, Tensor]:
+    """A fifth of the numbers, of which none of a reading are all, where readings have floats."""
+    generator = torch.Generator().manual_seed(3)
+    gaps = {}
+    for name, x in batch.values.items():
+        if x.is_floating_point() and x[0].numel() > 1:
+            gap = torch.rand(x.shape, generator=generator) < 0.2
+            gap.flatten(1)[:, 0] = False
+            gaps[name] = gap.to(x.device)
+    return gaps
+
+
+def _with(batch: Batch, gaps: dict[str, Tensor], stand_in: float) -> dict[str, Tensor]:
+    return batch.values | {n: batch.values[n].masked_fill(gap, stand_in) for n, gap in gaps.items()}
+
+
 def saving_is_the_identity(subject: Subject) -> None:
     """A saved and loaded method gives the same results."""
     method, batch = subject.trained(2), subject.batch()
@@ -259,6 +299,7 @@ LAWS: tuple[Callable[[Subject], None], ...] = (
     an_empty_batch_gives_an_empty_result,
     samples_do_not_mix,
     missing_values_never_matter,
+    missing_numbers_never_matter,
     saving_is_the_identity,
     evaluation_is_deterministic,
     updates_lower_the_loss,

@@ -29,7 +29,10 @@ def check_environment(config: TrainConfig) -> None:
     envs = make_envs(config.env, 1)
     try:
         modalities = Modality.from_space(
-            envs.single_observation_space, config.env.kinds, config.env.shared_scale
+            envs.single_observation_space,
+            config.env.kinds,
+            config.env.shared_scale,
+            config.env.partial,
         )
         if config.encoder is not None:
             pretrained_encoder(config.encoder, modalities)

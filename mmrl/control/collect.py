@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -141,7 +141,8 @@ def collect_data(
             policy=None if acting is None else acting.act,
             kinds=config.env.kinds,
             shared_scale=config.env.shared_scale,
-            on_progress=partial(_advance, advance, before),
+            partial=config.env.partial,
+            on_progress=functools.partial(_advance, advance, before),
         )
         envs.close()
         parts.append(data)

@@ -46,6 +46,8 @@ class EnvConfig:
             how many.
         kinds: Kind of a modality by its name, where `Modality.from_space` gets it wrong.
         shared_scale: Modalities whose numbers are all of one unit, see `Modality`.
+        partial: What a reading without some of its numbers is, by the modality's name: `missing`,
+            `fill` or `indicate`, see `Modality`.
         angles: Columns of the `state` in the environment's info that are angles in radians.
         score: What tables and plots show of an episode: `reward_per_step`, or `return` (the sum of
             rewards), which suits episodes that end early; files have both.
@@ -58,6 +60,7 @@ class EnvConfig:
     processes: bool = False
     kinds: dict[str, str] = field(default_factory=dict)
     shared_scale: tuple[str, ...] = ()
+    partial: dict[str, str] = field(default_factory=dict)
     angles: list[int] = field(default_factory=list)
     score: str = REWARD_PER_STEP
     reference: dict[str, float] = field(default_factory=dict)

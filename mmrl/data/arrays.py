@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,10 +19,15 @@ from torch import Tensor
 from mmrl.data.npz import read_npz
 from mmrl.data.sequences import Sequences
 from mmrl.files import brief, write_atomically
-from mmrl.modality import Batch, Modality
+from mmrl.modality import NO_READING, Batch, Modality, measured, with_gaps
 
 CHUNK = 1024
 """Samples whose readings are handed out at a time."""
+FLOATS = (np.float32, np.float64)
+EXACT = 2**24
+"""Up to here, float32 has every whole number."""
+ROUNDING = 1e-3
+"""Share of a feature's standard deviation that rounding to float32 may take."""
 
 
 class BitImages:
@@ -83,8 +89,9 @@ class ArrayData:
             any numbers otherwise, in their smallest type (batches are floating). Sequences of
             different lengths come as `Sequences`, two-valued images may as `BitImages`.
         modalities: What the arrays are, in the order of the mask's columns.
-        available: Mask (samples, modalities); by default everything is there. NaN and inf in a
-            sample of a modality make it unavailable, as an empty sequence does.
+        available: Mask (samples, modalities); by default everything is there. A modality is missing
+            in a sample also where its numbers are (NaN, inf, out of its limits): all of them, or
+            any, as its `partial` has it; so is an empty sequence.
         target: Class indices (samples,), labels (samples, labels), boolean, or regression targets
             (samples, outputs).
 
@@ -111,22 +118,28 @@ class ArrayData:
             )
         if target is not None and len(target) != samples:
             raise ValueError(f"{samples} samples have {len(target)} targets")
-        self.values = {m.name: _single(values[m.name]) for m in self.modalities}
-        self.available = available & self._finite()
+        self.values = {m.name: _smallest(values[m.name]) for m in self.modalities}
+        self.available = available & np.stack([self._there(m) for m in self.modalities], axis=1)
         self.target = target
 
-    def _finite(self) -> NDArray[np.bool_]:
-        columns = []
-        for modality in self.modalities:
-            column = self.values[modality.name]
-            if isinstance(column, Sequences):
-                columns.append(column.present())
-            elif isinstance(column, np.ndarray) and column.dtype.kind == "f":
-                finite: NDArray[np.bool_] = np.isfinite(column).reshape(len(column), -1)
-                columns.append(np.asarray(finite.all(axis=1)))
-            else:
-                columns.append(np.ones(len(column), bool))
-        return np.stack(columns, axis=1)
+    def _there(self, modality: Modality) -> NDArray[np.bool_]:
+        """In which samples a modality is there, as far as its values tell."""
+        column = self.values[modality.name]
+        if isinstance(column, BitImages):
+            return np.ones(len(column), bool)
+        values = column.values if isinstance(column, Sequences) else column
+        some = np.ones(len(values), bool)
+        every = np.ones(len(values), bool)
+        for start in range(0, len(values), CHUNK):
+            part = torch.from_numpy(np.array(values[start : start + CHUNK]))
+            if (found := measured(part, modality)) is not None:
+                rows = found.reshape(len(part), -1).numpy()
+                some[start : start + CHUNK], every[start : start + CHUNK] = rows.any(1), rows.all(1)
+        if not isinstance(column, Sequences):
+            return every if modality.partial == "missing" else some
+        if modality.partial == "missing":
+            return (column.lengths > 0) & ~column.samples_with(~every)
+        return column.samples_with(some)
 
     def __len__(self) -> int:
         return len(self.available)
@@ -152,9 +165,18 @@ class ArrayData:
             name: Name of the modality.
 
         Yields:
-            (some samples, *shape); of sequences of different lengths the steps without padding,
-            (steps of some samples, *shape[1:]).
+            (some samples, *shape), NaN where there is no measurement; of sequences of different
+            lengths the steps without padding, (steps of some samples, *shape[1:]).
         """
+        modality = self._modality(name)
+        for part in self._chunks(name):
+            there = measured(part, modality)
+            yield part if there is None else with_gaps(part, there)
+
+    def _modality(self, name: str) -> Modality:
+        return next(m for m in self.modalities if m.name == name)
+
+    def _chunks(self, name: str) -> Iterator[Tensor]:
         column = self.values[name]
         place = [m.name for m in self.modalities].index(name)
         rows = np.flatnonzero(self.available[:, place])
@@ -267,7 +289,7 @@ def _stored(arrays: Mapping[str, NDArray[Any]], modality: Modality) -> Column:
 
 def _raw(values: NDArray[Any], kind: str) -> NDArray[Any]:
     """Bytes stay bytes in images only: elsewhere they are numbers, not brightness."""
-    if values.dtype == np.float32 or (kind == "image" and values.dtype == np.uint8):
+    if values.dtype in FLOATS or (kind == "image" and values.dtype == np.uint8):
         return values
     return values.astype(np.float32)
 
@@ -289,10 +311,30 @@ def _concatenate(columns: Sequence[Column]) -> Column:
     return np.concatenate([column[:] for column in columns])
 
 
-def _single(column: Column) -> Column:
-    if isinstance(column, np.ndarray) and column.dtype == np.float64:
-        return column.astype(np.float32)
+def _smallest(column: Column) -> Column:
+    if isinstance(column, Sequences):
+        return Sequences(_compact(column.values), column.offsets, column.steps)
+    if isinstance(column, np.ndarray):
+        return _compact(column)
     return column
+
+
+def _compact(values: NDArray[Any]) -> NDArray[Any]:
+    """Numbers in float32 where that loses nothing that varies; map coordinates stay float64."""
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if values.dtype.kind in "iu" and values.size:
+        exact = values.dtype.itemsize < 4 or np.abs(values.astype(np.float64)).max() <= EXACT
+        values = values if exact else values.astype(np.float64)
+    if values.dtype.kind != "f" or values.dtype.itemsize < 8 or not len(values):
+        return values
+    with np.errstate(over="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of features that are never there
+        small = values.astype(np.float32)
+        wide = np.where(np.abs(values) < NO_READING, values, np.nan)
+        lost = np.nanmax(np.abs(wide - small), axis=0)
+        varies = np.nanstd(wide, axis=0)
+    kept = bool((lost > ROUNDING * varies).any())
+    return values.astype(np.float64, copy=False) if kept else small
 
 
 def _check_columns(values: Mapping[str, Column], modalities: Sequence[Modality]) -> None:

@@ -30,6 +30,7 @@ def collect(
     policy: Policy | None = None,
     kinds: Mapping[str, str] | None = None,
     shared_scale: Collection[str] = (),
+    partial: Mapping[str, str] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> ArrayData:
     """Collects observations under uniformly random actions, or under a policy.
@@ -47,6 +48,7 @@ def collect(
         policy: Gives the actions; None draws them from the action space.
         kinds: Kinds of modalities that are not what their shape says, see `Modality.from_space`.
         shared_scale: Modalities whose numbers are all of one unit, see `Modality`.
+        partial: What readings without some of their numbers are, see `Modality`.
         on_progress: Called with the number of samples so far.
 
     Returns:
@@ -59,7 +61,7 @@ def collect(
     """
     if samples < 1 or (restart_every is not None and restart_every < 1):
         raise ValueError(f"samples and restart_every must be positive: {samples}, {restart_every}")
-    modalities = Modality.from_space(envs.single_observation_space, kinds, shared_scale)
+    modalities = Modality.from_space(envs.single_observation_space, kinds, shared_scale, partial)
     envs.action_space.seed(seed)
     parts: list[ArrayData] = []
     chunk: list[tuple[Mapping[str, NDArray[Any]], NDArray[Any] | None]] = []

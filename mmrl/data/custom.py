@@ -25,10 +25,12 @@ from mmrl.data.dataset import (
 from mmrl.data.npz import read_npy, read_npz
 from mmrl.data.sequences import Sequences
 from mmrl.data.splits import split_train
-from mmrl.modality import AVAILABLE, KINDS, MIN_IMAGE_SIDE, Modality
+from mmrl.modality import AVAILABLE, MIN_IMAGE_SIDE, Modality
 
 TARGET = "target"
 VALID_SHARE = 0.1
+PRESENT = "present"
+WORDS = ("kinds", "partial")
 Arrays = dict[str, NDArray[Any]]
 
 LAYOUT = (
@@ -45,6 +47,7 @@ def load_file(
     steps: Mapping[str, int] | None = None,
     resample: bool = False,
     shared_scale: Sequence[str] = (),
+    partial: Mapping[str, str] | None = None,
     valid_share: float = VALID_SHARE,
     seed: int = 0,
 ) -> DataSet:
@@ -59,6 +62,8 @@ def load_file(
             for clips of one action each, where the course matters and not the duration.
         shared_scale: Modalities whose numbers are all of one unit (see `Modality`), beside those
             that the file names.
+        partial: What a reading without some of its numbers is, by modality: `missing`, `fill` or
+            `indicate` (see `Modality`).
         valid_share: Share of the training samples that becomes the validation split where the file
             has none, stratified by class or label.
         seed: Seed of the validation split.
@@ -67,7 +72,7 @@ def load_file(
         DataError: Nothing there, a damaged file, another layout, or parts that do not fit.
     """
     path = Path(path)
-    raw = parse(read_arrays(path), kinds or {}, steps or {}, resample, shared_scale)
+    raw = parse(read_arrays(path), kinds or {}, steps or {}, resample, shared_scale, partial or {})
     splits = dict(raw.splits)
     if "valid" not in splits:
         splits["train"], splits["valid"] = split_train(splits["train"], valid_share, seed)
@@ -117,27 +122,29 @@ def parse(
     steps: Mapping[str, int] | None = None,
     resample: bool = False,
     shared_scale: Sequence[str] = (),
+    partial: Mapping[str, str] | None = None,
 ) -> Parsed:
     """Makes splits of the arrays of a file, without cutting a validation split.
 
     Raises:
         DataError: Another layout, or parts that do not fit each other.
     """
-    stored = {
-        name.split("/")[1]: "".join(map(str, np.ravel(value)))
-        for name, value in arrays.items()
-        if name.startswith("kinds/") and name.count("/") == 1
-    } | dict(kinds or {})
+    said = _Said(
+        _texts(arrays, "kinds") | dict(kinds or {}),
+        dict(steps or {}),
+        {*map(str, np.atleast_1d(arrays.get("shared_scale", []))), *shared_scale},
+        _texts(arrays, "partial") | dict(partial or {}),
+    )
     columns = {split: _columns(arrays, split) for split in SPLITS}
     if not columns["train"] or not columns["test"]:
         raise DataError(f"the splits train and test are needed; {LAYOUT}; found {_some(arrays)}")
     names = _names(arrays, columns["train"])
-    shared = {*map(str, np.atleast_1d(arrays.get("shared_scale", []))), *shared_scale}
-    if unknown := sorted((set(stored) | set(steps or {}) | shared) - set(names)):
+    if unknown := sorted(said.names() - set(names)):
         raise DataError(
-            f"kinds, steps or shared_scale are given for {unknown}; the modalities are {names}"
+            f"kinds, steps, shared_scale or partial are given for {unknown}; the modalities are "
+            f"{names}"
         )
-    modalities = _modalities(columns["train"], names, stored, steps or {}, shared)
+    modalities = _modalities(columns["train"], names, said)
     if resample:
         columns = {s: _resampled(c, modalities) for s, c in columns.items()}
     splits = {s: _split(arrays, s, c, modalities) for s, c in columns.items() if c}
@@ -161,17 +168,37 @@ def _columns(arrays: Arrays, split: str) -> dict[str, Column]:
         if first != split or name in ("", TARGET, AVAILABLE):
             continue
         if "/" not in name:
-            columns[name] = values
+            columns[name] = _where_present(key, values, arrays.get(f"{key}/{PRESENT}"))
         elif name.endswith("/values"):
             name = name.removesuffix("/values")
             offsets = arrays.get(f"{split}/{name}/offsets")
             if offsets is None:
                 raise DataError(f"{key} has no {split}/{name}/offsets beside it")
+            steps = _where_present(key, values, arrays.get(f"{split}/{name}/{PRESENT}"))
             try:
-                columns[name] = Sequences(values, offsets)
+                columns[name] = Sequences(steps, offsets)
             except ValueError as error:
                 raise DataError(f"{split}/{name}: {error}") from error
     return columns
+
+
+def _where_present(key: str, values: NDArray[Any], present: NDArray[Any] | None) -> NDArray[Any]:
+    """Values with NaN where a mask of the same shape says that there is none."""
+    if present is None:
+        return values
+    if present.shape != values.shape or not _is_mask(present):
+        raise DataError(
+            f"the mask of {key}, {PRESENT}, must be boolean or 0 and 1 and of its shape "
+            f"{values.shape}; it is {present.dtype} of shape {present.shape}"
+        )
+    if values.dtype.kind not in "fiub":
+        return values  # refused where all are
+    if values.dtype == np.uint8:
+        raise DataError(
+            f"{key} holds bytes, which are all there or none: a mask of its numbers ({PRESENT}) "
+            "wants floats (of images in [0, 1])"
+        )
+    return np.where(present, values, np.nan)
 
 
 def _names(arrays: Arrays, train: Mapping[str, Column]) -> list[str]:
@@ -183,26 +210,43 @@ def _names(arrays: Arrays, train: Mapping[str, Column]) -> list[str]:
     return names
 
 
-def _modalities(
-    train: Mapping[str, Column],
-    names: list[str],
-    kinds: Mapping[str, str],
-    steps: Mapping[str, int],
-    shared_scale: Set[str],
-) -> tuple[Modality, ...]:
+@dataclass(frozen=True)
+class _Said:
+    """What the file or the caller says of modalities, by name."""
+
+    kinds: Mapping[str, str]
+    steps: Mapping[str, int]
+    shared_scale: Set[str]
+    partial: Mapping[str, str]
+
+    def names(self) -> set[str]:
+        return {*self.kinds, *self.steps, *self.shared_scale, *self.partial}
+
+
+def _texts(arrays: Arrays, key: str) -> dict[str, str]:
+    """Words by modality that the file holds as `key/modality`."""
+    return {
+        name.split("/")[1]: "".join(map(str, np.ravel(value)))
+        for name, value in arrays.items()
+        if name.startswith(f"{key}/") and name.count("/") == 1
+    }
+
+
+def _modalities(train: Mapping[str, Column], names: list[str], said: _Said) -> tuple[Modality, ...]:
     modalities = []
     for name in names:
         column = train[name]
         shape = tuple(column.shape[1:])
-        if name in steps:
+        if name in said.steps:
             if not isinstance(column, Sequences):
                 raise DataError(f"steps are given for {name}, whose samples all have one length")
-            shape = (steps[name], *shape[1:])
+            shape = (said.steps[name], *shape[1:])
         try:
-            kind = kinds.get(name, _guess(column))
-            modalities.append(Modality(name, shape or (1,), kind, name in shared_scale))
+            kind = said.kinds.get(name, _guess(column))
+            shared, partial = name in said.shared_scale, said.partial.get(name)
+            modalities.append(Modality(name, shape or (1,), kind, shared, partial))
         except ValueError as error:
-            raise DataError(f"{error}; known kinds: {', '.join(KINDS)}") from error
+            raise DataError(str(error)) from error
     return tuple(modalities)
 
 
@@ -274,7 +318,7 @@ def _is_mask(available: NDArray[Any]) -> bool:
 
 def _unknown(arrays: Arrays) -> list[str]:
     known = {"modalities", "shared_scale", "target_names"}
-    return [k for k in arrays if k not in known and k.partition("/")[0] not in (*SPLITS, "kinds")]
+    return [k for k in arrays if k not in known and k.partition("/")[0] not in (*SPLITS, *WORDS)]
 
 
 def _some(arrays: Arrays, most: int = 8) -> str:

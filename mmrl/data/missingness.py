@@ -14,12 +14,14 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from mmrl.data import masks
 from mmrl.data.arrays import ArrayData
 from mmrl.data.sequences import Sequences
+from mmrl.modality import measured, with_gaps
 
 PATTERNS = ("fixed", "bernoulli", "smil", "dicmor", "cpm")
 PER_MODALITY, OVERALL = "per_modality", "overall"
@@ -283,11 +285,18 @@ def _score(rule: Rule, data: ArrayData) -> Float[NDArray[np.float64], " samples"
 
 
 def _means(data: ArrayData, name: str) -> Float[NDArray[np.float64], " samples"]:
+    """Over what was measured, without the padding of sequences."""
     column = data.values[name]
+    modality = next(m for m in data.modalities if m.name == name)
     means = np.zeros(len(data))
     for start in range(0, len(data), CHUNK):
-        part = column[slice(start, start + CHUNK)]
-        means[start : start + CHUNK] = part.reshape(len(part), -1).mean(axis=1, dtype=np.float64)
-    if isinstance(column, Sequences):
-        means *= column.steps / np.clip(column.lengths, 1, column.steps)
+        rows = slice(start, start + CHUNK)
+        part = torch.from_numpy(np.array(column[rows]))
+        there = measured(part, modality)
+        values = (part if there is None else with_gaps(part, there)).double().flatten(1)
+        count = values.isfinite().sum(dim=1).double()
+        if isinstance(column, Sequences):
+            steps = torch.from_numpy(np.clip(column.lengths[rows], 0, column.steps))
+            count -= (column.steps - steps) * (values.shape[1] // column.steps)
+        means[rows] = (values.nansum(dim=1) / count.clamp(min=1)).numpy()
     return means

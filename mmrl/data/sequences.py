@@ -118,14 +118,12 @@ class Sequences:
         high = source[np.where(empty, len(self.values), first + after)]
         return (low * (1 - weight) + high * weight).astype(np.float32)
 
-    def present(self) -> NDArray[np.bool_]:
-        """Which samples have at least one step, and only finite values in what is read."""
-        present = self.lengths > 0
-        if self.dtype.kind == "f":
-            broken = ~np.isfinite(self.values.reshape(len(self.values), -1)).all(axis=1)
-            steps = np.flatnonzero(broken)
-            samples = np.searchsorted(self.offsets, steps, side="right") - 1
-            present[samples[steps - self.offsets[samples] < self.steps]] = False
+    def samples_with(self, steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which samples have, in what is read of them, any of the steps that a mask marks."""
+        found = np.flatnonzero(steps)
+        samples = np.searchsorted(self.offsets, found, side="right") - 1
+        present = np.zeros(len(self), bool)
+        present[samples[found - self.offsets[samples] < self.steps]] = True
         return present
 
     @staticmethod

@@ -302,7 +302,7 @@ class MeanFilling(_Filling):
     ) -> None:
         super().__init__(modalities, config)
         for i, modality in enumerate(self.modalities):
-            self.register_buffer(f"mean_{i}", torch.zeros(modality.shape))
+            self.register_buffer(f"mean_{i}", torch.zeros(modality.input_shape))
         self.register_buffer("count", torch.zeros(len(self.modalities)))
 
     def update(self, batch: Batch) -> dict[str, float]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmrl.modality import Batch, Modality, mark_missing
-from mmrl.nn.standardize import Standardize
+from mmrl.nn.standardize import CLIP, Standardize
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -30,10 +30,20 @@ class MethodConfig:
         standardize: Whether inputs other than images are divided by their standard deviation and
             centred, per feature, with statistics of the training data that are stored with the
             weights.
+        input_clip: Standard deviations from the mean at which standardised inputs are cut off;
+            null for nowhere.
+
+    Raises:
+        ValueError: `input_clip` is not positive.
     """
 
     latent_dim: int = 64
     standardize: bool = True
+    input_clip: float | None = CLIP
+
+    def __post_init__(self) -> None:
+        if self.input_clip is not None and not self.input_clip > 0:
+            raise ValueError(f"input_clip must be positive or null, got {self.input_clip}")
 
 
 @runtime_checkable
@@ -161,7 +171,9 @@ class Method(nn.Module, ABC):
             raise ValueError(f"modalities must be at least one and differ in name, got {names}")
         self.modalities = tuple(modalities)
         self.config = self.Config() if config is None else config
-        self.inputs = nn.ModuleDict({m.name: Standardize(m) for m in modalities})
+        self.inputs = nn.ModuleDict(
+            {m.name: Standardize(m, self.config.input_clip) for m in modalities}
+        )
         self.optimization: Optimization | None = None
 
     @property

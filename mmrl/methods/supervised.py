@@ -41,6 +41,7 @@ class SupervisedConfig(MethodConfig):
     contrastive_temperature: float = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.task not in TASKS:
             raise ValueError(f"task is {self.task!r}; known: {', '.join(TASKS)}")
         least = 2 if self.task == "classification" else 1

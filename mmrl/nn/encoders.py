@@ -236,6 +236,6 @@ def build_encoder(modality: Modality, options: Mapping[str, Any] | None = None) 
             f"{modality.name}: the {kind} encoder has no option {unknown}; known: {sorted(known)}"
         )
     try:
-        return ENCODERS[kind](modality.shape, **settings)
+        return ENCODERS[kind](modality.input_shape, **settings)
     except ValueError as error:
         raise ValueError(f"modality {modality.name!r}: {error}") from error

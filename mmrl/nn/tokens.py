@@ -59,7 +59,7 @@ def sequence_encoder(
             f"modality {modality.name!r}: a kernel of {kernel} does not fit shape {modality.shape}"
             f"; set a smaller one, an encoder's options (encoders.{modality.name}), or another kind"
         )
-    return _Convolution(modality.shape[1], width, steps, kernel)
+    return _Convolution(modality.input_shape[1], width, steps, kernel)
 
 
 class _Convolution(nn.Module):

@@ -52,6 +52,8 @@ def test_the_description_is_readable(tmp_path: Path) -> None:
         "shape": [1, 8, 8],
         "kind": "image",
         "shared_scale": False,
+        "partial": "fill",
+        "limits": None,
     }
     assert description["config"]["head"] == [16, 8]
 

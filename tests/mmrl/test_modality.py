@@ -21,7 +21,7 @@ def test_space_is_read_in_its_order_without_the_mask() -> None:
     found = Modality.from_space(space, kinds={"touch": "label"}, shared_scale=["joints"])
     assert found == (
         Modality("camera", (64, 64, 3), "image"),
-        Modality("joints", (7,), "vector", shared_scale=True),
+        Modality("joints", (7,), "vector", shared_scale=True, limits=(-1.0, 1.0)),
         Modality("touch", (4,), "label"),
     )
 
@@ -62,17 +62,82 @@ def test_malformed_modalities_are_refused() -> None:
     for name in ("available", "imu.left", "a+b", "", "values", "training"):
         with pytest.raises(ValueError, match="cannot name a modality"):
             Modality(name, (3,), "vector")
+    with pytest.raises(
+        ValueError, match="'x': partial is 'drop'; a vector can have missing, fill,"
+    ):
+        Modality("x", (3,), "vector", partial="drop")
+    with pytest.raises(ValueError, match=r"a label can have missing, fill$"):
+        Modality("x", (3,), "label", partial="indicate")
+    for limits in ((1.0, 1.0), (0.0, float("inf")), (float("nan"), 1.0)):
+        with pytest.raises(ValueError, match="'x': limits must be finite and rise"):
+            Modality("x", (3,), "vector", limits=limits)
     with pytest.raises(ValueError, match="shape of positive axes"):
         Modality("x", (3, 0), "vector")
 
 
-def test_absent_none_nan_and_inf_are_missing() -> None:
+NO = (torch.nan, torch.inf, -torch.inf, 3e38)
+"""What stands for no reading."""
+
+
+@pytest.mark.parametrize("none", NO)
+def test_absent_none_and_what_has_no_number_are_missing(none: float) -> None:
     sound = torch.ones(4, 3)
-    sound[1, 0], sound[2, 2] = torch.nan, -torch.inf
+    sound[1], sound[2, 2] = none, none
     values, available = mark_missing({"sound": sound, "image": None}, None, [IMAGE, SOUND])
-    assert available.tolist() == [[False, True], [False, False], [False, False], [False, True]]
-    assert values["sound"].tolist() == [[1, 1, 1], [0, 0, 0], [0, 0, 0], [1, 1, 1]]
+    assert available.tolist() == [[False, True], [False, False], [False, True], [False, True]]
+    assert values["sound"][[0, 1, 3]].tolist() == [[1, 1, 1], [0, 0, 0], [1, 1, 1]]
+    assert values["sound"][2].isnan().tolist() == [False, False, True]
     assert not values["image"].any()
+
+
+@pytest.mark.parametrize("none", NO)
+def test_partly_missing_readings_can_be_missing_as_a_whole(none: float) -> None:
+    sound = torch.ones(2, 3)
+    sound[1, 0] = none
+    whole = Modality("sound", (3,), "vector", partial="missing")
+    values, available = mark_missing({"sound": sound}, None, [whole])
+    assert available.tolist() == [[True], [False]]
+    assert values["sound"].tolist() == [[1, 1, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int32])
+def test_numbers_out_of_the_sensors_limits_are_missing(dtype: torch.dtype) -> None:
+    lidar = Modality("lidar", (2,), "vector", limits=(0.0, 30.0))
+    beams = torch.tensor([[0, 30], [7, 65535], [-1, 65535]], dtype=dtype)
+    values, available = mark_missing({"lidar": beams}, None, [lidar])
+    assert available.squeeze(1).tolist() == [True, True, False]
+    assert values["lidar"].isnan().tolist() == [[False, False], [False, True], [False, False]]
+
+
+def test_limits_are_those_of_a_bounded_box() -> None:
+    unbounded = spaces.Box(np.array([-1, -np.inf]), np.array([1, np.inf]), dtype=np.float64)
+    space = {
+        "lidar": spaces.Box(0, 30, (24,), np.float32),
+        "speed": unbounded,
+        "image": spaces.Box(0, 255, (8, 8), np.uint8),
+        "touch": spaces.MultiBinary(3),
+    }
+    found = Modality.from_space(spaces.Dict(space), partial={"lidar": "indicate"})
+    assert {m.name: m.limits for m in found} == dict.fromkeys(space) | {"lidar": (0, 30)}
+    assert {m.name: m.partial for m in found} == dict.fromkeys(space, "fill") | {
+        "lidar": "indicate"
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "seen"),
+    [
+        ("vector", (7,), (14,)),
+        ("sequence", (5, 3), (5, 6)),
+        ("sound", (1, 8, 4), (2, 8, 4)),
+        ("image", (8, 9), (2, 8, 9)),
+        ("image", (3, 8, 9), (6, 8, 9)),
+        ("image", (16, 16, 3), (16, 16, 6)),
+    ],
+)
+def test_indicators_are_channels(kind: str, shape: tuple[int, ...], seen: tuple[int, ...]) -> None:
+    assert Modality("x", shape, kind, partial="indicate").input_shape == seen
+    assert Modality("x", shape, kind).input_shape == shape
 
 
 def test_the_mask_silences_values_and_keeps_their_type() -> None:

@@ -62,6 +62,7 @@ class GMCConfig(MethodConfig):
     reconstruction_weight: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.latent_dim < 2 or self.common_dim < 1:
             raise ValueError("latent_dim must be at least 2 and common_dim at least 1")
         if not self.temperature > 0:

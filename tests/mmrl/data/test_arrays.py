@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mmrl.data.arrays import ArrayData, BitImages
+from mmrl.data.sequences import Sequences
 from mmrl.modality import Modality
 
 MODALITIES = (Modality("image", (2, 9, 7), "image"), Modality("sound", (3,), "vector"))
@@ -42,11 +43,48 @@ def test_readings_are_kept_in_single_precision() -> None:
     assert data().batch(np.arange(2)).values["sound"].numpy().dtype == np.float32
 
 
-def test_nan_and_inf_make_a_sample_unavailable() -> None:
+def test_offsets_that_single_precision_cannot_hold_stay_double() -> None:
+    """Map coordinates: 5.5e6 with a spread of decimetres, as floats and as whole millimetres."""
+    rng = np.random.default_rng(0)
+    metres = 5.5e6 + 0.1 * rng.normal(size=(300, 3))
+    for values in (metres, (metres * 1000).astype(np.int64)):
+        made = ArrayData({"sound": values}, MODALITIES[1:])
+        kept = made.subset(np.array([3])).batch(np.arange(1)).values["sound"]
+        assert np.array_equal(kept.numpy()[0], values[3])
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.uint64, np.int16, ">f4", ">f8"])
+def test_numbers_of_any_type_become_floats(dtype: str) -> None:
+    values = np.arange(12).reshape(4, 3).astype(dtype)
+    batch = ArrayData({"sound": values}, MODALITIES[1:]).batch(np.arange(4)).values["sound"]
+    assert batch.numpy().dtype == np.float32
+    assert np.array_equal(batch.numpy(), np.arange(12).reshape(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("partial", "there"),
+    [("missing", [True, False, False, True]), ("fill", [True, True, False, True])],
+)
+def test_numbers_without_a_measurement_are_missing(partial: str, there: list[bool]) -> None:
     sound = np.zeros((4, 3))
-    sound[1, 0], sound[3, 2] = np.nan, np.inf
-    made = ArrayData({"sound": sound}, MODALITIES[1:])
-    assert made.available[:, 0].tolist() == [True, False, True, False]
+    sound[1, 0], sound[2] = np.nan, [np.inf, -np.inf, 3e38]
+    made = ArrayData({"sound": sound}, [Modality("sound", (3,), "vector", partial=partial)])
+    assert made.available[:, 0].tolist() == there
+    (readings,) = made.readings("sound")
+    assert readings.isnan().any(dim=1).tolist() == [False, partial == "fill", False][: sum(there)]
+
+
+@pytest.mark.parametrize(
+    ("partial", "there"),
+    [("missing", [True, False, False, False, True]), ("fill", [True, True, False, False, True])],
+)
+def test_steps_without_a_measurement_are_missing(partial: str, there: list[bool]) -> None:
+    """Of five sequences one lacks a number, one has none, one has no step, one is cut before."""
+    steps = np.ones((9, 2), np.float32)
+    steps[3, 1] = steps[4:6] = steps[8] = np.nan
+    gait = Sequences(steps, np.array([0, 2, 4, 6, 6, 9]), steps=2)
+    made = ArrayData({"gait": gait}, [Modality("gait", (2, 2), "sequence", partial=partial)])
+    assert made.available[:, 0].tolist() == there
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from mmrl.data import ArrayData, DataError, Sequences, load
 from mmrl.data.custom import load_file
@@ -85,14 +86,37 @@ def test_a_given_validation_split_is_kept(tmp_path: Path) -> None:
 
 def test_nan_and_the_mask_are_missing(tmp_path: Path) -> None:
     arrays = make()
-    arrays["test/spectrum"][3, 0, 2, 1] = np.nan
-    arrays["test/imu/values"][0] = np.inf
+    arrays["test/spectrum"][3] = np.nan
+    arrays["test/spectrum"][4, 0, 2, 1] = np.nan
+    arrays["partial/imu"] = np.array("missing")
+    arrays["test/imu/values"][0, 0] = np.inf
     arrays["test/available"] = np.ones((10, 4), np.uint8)
     arrays["test/available"][5, 0] = 0
     data = load_file(save(arrays, tmp_path / "mine.npz"))
     expected = np.ones((10, 4), bool)
     expected[3, 1] = expected[0, 2] = expected[5, 0] = False
     np.testing.assert_array_equal(data.test.available, expected)
+
+
+def test_a_mask_of_numbers_silences_them(tmp_path: Path) -> None:
+    """What stands under it, noise or nothing, is the same."""
+    loaded = []
+    for noise in (0.0, 1e3):
+        arrays, rng = make(), np.random.default_rng(0)
+        for split in ("train", "test"):
+            values = arrays[f"{split}/imu/values"]
+            present = rng.random(values.shape) < 0.7
+            values[~present] += noise
+            arrays[f"{split}/imu/present"] = present.astype(np.uint8)
+        path = save(arrays, tmp_path / f"{noise}.npz")
+        loaded.append(load_file(path, partial={"imu": "indicate"}))
+    steps, features = loaded[0].modalities[2].shape
+    assert loaded[0].modalities[2].input_shape == (steps, 2 * features)
+    for split in ("train", "test"):
+        batch, other = (data[split].batch(np.arange(10)).values["imu"] for data in loaded)
+        assert torch.equal(batch.isnan(), other.isnan())
+        assert torch.equal(batch.nan_to_num(), other.nan_to_num())
+        assert bool(batch.isnan().any())
 
 
 def test_modalities_can_be_ordered(tmp_path: Path) -> None:
@@ -210,12 +234,18 @@ def changed(**changes: Any) -> Arrays:
         (changed(train__target=np.zeros((40, 1), int)), r"numbers of shape \(40, 1\)"),
         (changed(train__target=np.zeros((40, 2), int)), "are classes in test and labels in train"),
         (changed(kinds__spectrum="smell"), "has kind 'smell'; known kinds: image"),
+        (changed(partial__imu="drop"), "'imu': partial is 'drop'; a sequence can have missing"),
+        (changed(train__weight__present=np.ones(39)), "the mask of train/weight, present, must"),
+        (
+            changed(train__camera__present=np.ones((40, 3, 16, 16), bool)),
+            "train/camera holds bytes, which are all there or none",
+        ),
         (changed(kinds__radar="sound"), r"given for \['radar'\]; the modalities are"),
         (changed(train__weight=np.array(["a"] * 40)), "train/weight must hold numbers"),
         (changed(train__available=np.full((40, 4), 0.5)), "must be boolean or 0 and 1"),
         (changed(train__available=np.ones((40, 3), bool)), r"shape \(40, 3\), expected \(40, 4\)"),
         (changed(modalities=["camera"]), "'modalities' lists"),
-        (changed(shared_scale=["radar"]), r"or shared_scale are given for \['radar'\]"),
+        (changed(shared_scale=["radar"]), r"or partial are given for \['radar'\]"),
         (changed(target_names=["a", "b"]), "has class 3, but there are only 2 class names"),
         (changed(test__target=np.zeros(10)), "targets are numbers in test and classes in train"),
     ],

@@ -93,7 +93,7 @@ def test_what_could_not_be_computed_is_zero_as_in_the_papers(tmp_path: Path) -> 
     data = load("mosi", save(content, tmp_path / "mine.pkl"))
     assert data.train.available[2].all()
     assert data.train.values["audio"][np.array([2])][0, 3, 1] == 0
-    assert data.train.available[4].tolist() == [True, True, False]
+    assert data.train.available[4].all()  # all but one number of it are there
 
 
 def test_mults_layout(tmp_path: Path) -> None:

@@ -44,12 +44,13 @@ def test_concatenating_is_the_identity_on_rows() -> None:
     assert both.shape == (8, 4, 2)
 
 
-def test_empty_and_broken_samples_are_absent() -> None:
+def test_what_is_cut_off_marks_no_sample() -> None:
     sequences = make()
-    sequences.values[-2] = np.nan  # the last step of the third
-    assert sequences.present().tolist() == [True, False, False, True]
-    # What is cut off does not matter.
-    assert sequences.with_steps(4).present().tolist() == [True, False, True, True]
+    marked = np.zeros(len(sequences.values), np.bool_)
+    marked[-2] = True  # the last step of the third
+    assert sequences.samples_with(marked).tolist() == [False, False, True, False]
+    assert not sequences.with_steps(4).samples_with(marked).any()
+    assert sequences.samples_with(~marked).tolist() == [True, False, True, True]
 
 
 def test_resampling_keeps_ends_and_straight_lines() -> None:

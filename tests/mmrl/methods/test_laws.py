@@ -101,6 +101,22 @@ def test_methods_of_labels_obey_all_laws(name: str) -> None:
     check_method(build, updates=20)
 
 
+@pytest.mark.parametrize("name", ["late_fusion", "mean_filling", "gmc_supervised"])
+def test_methods_that_see_what_is_missing_obey_all_laws(name: str) -> None:
+    settings = {**CASES[name], "encoders": {}}
+    sensors = [
+        Modality("depth", (8, 8), "image", partial="indicate"),
+        Modality("lidar", (6,), "vector", partial="indicate"),
+        Modality("gait", (4, 2), "sequence", partial="indicate"),
+    ]
+
+    def build() -> Method:
+        config: MethodConfig = METHODS[name].Config(**settings)  # type: ignore[arg-type]
+        return METHODS[name](sensors, config)
+
+    check_method(build, updates=20)
+
+
 def test_no_method_is_left_out() -> None:
     assert set(CASES) == set(METHODS)
 

@@ -11,19 +11,113 @@ from mmrl.nn.standardize import Standardize
 
 @pytest.mark.parametrize("chunk", [1, 7, 1024])
 def test_chunks_have_the_statistics_of_the_whole(chunk: int) -> None:
+    """Number by number: what is missing counts for nothing, and the rest of the sample does."""
     torch.manual_seed(0)
     values = torch.randn(50, 2, 3) * 4 + 1000
     values[:, 0, 0] = 5.0  # never varies
     values[3, 1, 1] = torch.nan
     values[4, 1, 1] = torch.inf
-    counted = torch.ones(50, dtype=torch.bool)
-    counted[3:5] = False
+    values[:, 1, 2] = torch.nan  # never there
     scaling = Standardize(Modality("x", (2, 3), "sound"))
     scaling.estimate(values.split(chunk))
-    std, mean = torch.std_mean(values[counted].double(), dim=0, correction=0)
+    numbers = values.double().numpy()
+    numbers[~np.isfinite(numbers)] = np.nan
+    numbers[:, 1, 2] = [-1.0, 1.0] * 25  # mean 0 and standard deviation 1: the identity
+    std, mean = np.nanstd(numbers, axis=0), np.nanmean(numbers, axis=0)
     std[0, 0] = 1.0
-    torch.testing.assert_close(scaling.mean, mean.float())
-    torch.testing.assert_close(scaling.std, std.float())
+    torch.testing.assert_close(scaling.mean, torch.from_numpy(mean).float())
+    torch.testing.assert_close(scaling.std, torch.from_numpy(std).float())
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-7, 1.0, 1e9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_unit_does_not_matter(unit: float, dtype: torch.dtype) -> None:
+    """Tesla and nanoampere are no smaller than metres."""
+    torch.manual_seed(0)
+    values = torch.randn(100, 4, dtype=torch.float64) + 3
+    scaling, reference = (Standardize(Modality("x", (4,), "vector")) for _ in range(2))
+    scaling.estimate([(values * unit).to(dtype)])
+    reference.estimate([values])
+    torch.testing.assert_close(
+        scaling((values * unit).to(dtype)), reference(values), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64])
+def test_large_offsets_cost_no_signal(dtype: torch.dtype) -> None:
+    """Map coordinates in millimetres: 5.5e9 with a spread of a decimetre."""
+    torch.manual_seed(0)
+    moves = (torch.randn(500, 2, dtype=torch.float64) * 100).round()
+    scaling = Standardize(Modality("x", (2,), "vector"))
+    scaling.estimate([(moves + 5.5e9).to(dtype)])
+    std, mean = torch.std_mean(moves, dim=0, correction=0)
+    expected = ((moves - mean) / std).float()
+    torch.testing.assert_close(scaling((moves + 5.5e9).to(dtype)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_jitter_of_rounding_is_no_signal() -> None:
+    ones = torch.ones(100, 1)
+    ones[::2] += torch.finfo(torch.float32).eps
+    scaling = Standardize(Modality("x", (1,), "vector"))
+    scaling.estimate([ones])
+    assert scaling.std.tolist() == [1]
+
+
+@pytest.mark.parametrize(("clip", "seen"), [(10.0, 10.0), (3.0, 3.0), (None, 1e5)])
+def test_what_hardly_moved_in_training_is_cut_off(clip: float | None, seen: float) -> None:
+    touch = torch.tensor([[-1e-5], [1e-5]])
+    scaling = Standardize(Modality("touch", (1,), "vector"), clip)
+    scaling.estimate([touch])
+    assert scaling(torch.tensor([[1.0], [-1.0]])).flatten().tolist() == pytest.approx([seen, -seen])
+
+
+def test_nothing_is_cut_off_before_there_are_statistics() -> None:
+    scaling = Standardize(Modality("x", (2,), "vector"))
+    assert scaling(torch.tensor([[1e4, -1e4]])).tolist() == [[1e4, -1e4]]
+    with pytest.raises(ValueError, match="clip must be positive"):
+        Standardize(Modality("x", (2,), "vector"), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("image", (8, 9)),
+        ("image", (16, 16, 3)),
+        ("image", (2, 8, 8)),
+        ("sound", (2, 8, 4)),
+        ("sequence", (5, 3)),
+        ("vector", (7,)),
+    ],
+)
+@pytest.mark.parametrize("partial", ["fill", "indicate"])
+def test_missing_numbers_are_the_mean(kind: str, shape: tuple[int, ...], partial: str) -> None:
+    torch.manual_seed(0)
+    modality = Modality("x", shape, kind, partial=partial)
+    values = torch.rand(30, *shape) + 2
+    scaling = Standardize(modality)
+    scaling.estimate([values])
+    missing = torch.rand(values.shape) < 0.2
+    plain = Standardize(Modality("x", shape, kind))
+    plain.estimate([values])
+    expected = plain(values).masked_fill(missing, 0.0)
+    seen = scaling(values.masked_fill(missing, torch.nan))
+    assert tuple(seen.shape[1:]) == modality.input_shape
+    if partial == "indicate":
+        axis = 0 if modality.channel_axis is None else modality.channel_axis
+        seen, flags = (
+            seen.unbind(1)
+            if modality.channel_axis is None
+            else seen.chunk(2, dim=axis if axis < 0 else axis + 1)
+        )
+        assert torch.equal(flags.bool(), ~missing)
+    assert torch.equal(seen, expected)
+
+
+def test_statistics_of_earlier_releases_are_read() -> None:
+    old = {"mean": torch.tensor([1.0]), "std": torch.tensor([0.01])}
+    scaling = Standardize(Modality("x", (1,), "vector"))
+    scaling.load_state_dict(old)
+    assert float(scaling(torch.tensor([[2.0]]))) == pytest.approx(100)
 
 
 def test_steps_of_a_sequence_are_scaled_alike() -> None:

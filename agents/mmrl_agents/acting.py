@@ -15,6 +15,7 @@ from stable_baselines3.common.policies import BasePolicy
 from mmrl.methods.method import Method
 from mmrl.modality import AVAILABLE
 from mmrl_agents.actions import to_env
+from mmrl_agents.extractor import EncoderExtractor
 from mmrl_agents.latent import LatentMemory, Observation
 from mmrl_agents.missing import zero_missing
 from mmrl_agents.monitor.monitor import SensorMonitor
@@ -34,6 +35,16 @@ class Acting(Protocol):
             first: Which environments have just started an episode: what is remembered of the one
                 before is forgotten.
         """
+        ...
+
+
+@runtime_checkable
+class FillsGaps(Protocol):
+    """What acts and may know what to do with readings of which some numbers are missing (NaN)."""
+
+    @property
+    def fills_gaps(self) -> bool:
+        """Whether it does; others are to be told that the whole sensor is missing."""
         ...
 
 
@@ -125,6 +136,11 @@ class LatentPolicy:
             policy, deterministic, action_space
         )
 
+    @property
+    def fills_gaps(self) -> bool:
+        """See `FillsGaps`: encoders do."""
+        return True
+
     def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
         """See `Acting`; while nothing is available the last latent is held."""
         actions = self.memory.predict(self.latents.step(observations, first), first)
@@ -167,6 +183,13 @@ class ObservationPolicy:
         self.memory: PolicyMemory[BasePolicy | BaseAlgorithm] = PolicyMemory(
             policy, deterministic, action_space
         )
+
+    @property
+    def fills_gaps(self) -> bool:
+        """See `FillsGaps`: where the policy has an encoder in it."""
+        policy = self.memory.policy
+        policy = policy.policy if isinstance(policy, BaseAlgorithm) else policy
+        return issubclass(policy.features_extractor_class, EncoderExtractor)
 
     def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
         """See `Acting`."""

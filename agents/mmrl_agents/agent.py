@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mmrl.checkpoint import CheckpointError, fingerprint
 from mmrl.checkpoint import load as load_encoder
-from mmrl.modality import AVAILABLE
+from mmrl.modality import AVAILABLE, NO_READING
 from mmrl_agents.acting import LatentPolicy, ObservationPolicy
 from mmrl_agents.checkpoints import load_policy
 from mmrl_agents.latent import check_channels
@@ -122,9 +122,10 @@ class Agent:
 
         Args:
             observation: Values by sensor, as the environment delivers them. A sensor that is
-                absent, None, or delivers NaN or inf is missing; so is one whose entry in
-                `available` is 0, where the observation has that. With nothing left, the agent
-                acts on what it last knew.
+                absent or None is missing, or delivers NaN, infinity or numbers that none of its
+                kind can measure; if only some of its numbers are such, an encoder does without
+                these. So is one whose entry in `available` is 0, where the observation has that.
+                With nothing left, the agent acts on what it last knew.
             deterministic: Whether the most likely action is taken, or one is drawn.
 
         Returns:
@@ -142,7 +143,7 @@ class Agent:
         available = np.zeros((1, len(self.sensors)), np.int8)
         for i, (name, space) in enumerate(self.sensors.items()):
             value = observation.get(name) if announced[i] else None
-            delivered = _delivered(name, value, space)
+            delivered = _delivered(name, value, space, gaps=self.acting.fills_gaps)
             available[0, i] = delivered is not None
             nothing = np.zeros(space.shape or (), space.dtype)
             batch[name] = (nothing if delivered is None else delivered)[None]
@@ -170,14 +171,25 @@ def _statistics(folder: Path) -> ChannelStatistics:
         raise CheckpointError(f"the policy needs statistics of its channels: {error}") from error
 
 
-def _delivered(name: str, value: Any, space: spaces.Space[Any]) -> NDArray[Any] | None:
-    """The value in the type of its space; None where it has NaN or inf.
+def _delivered(
+    name: str, value: Any, space: spaces.Space[Any], *, gaps: bool
+) -> NDArray[Any] | None:
+    """The value in the type of its space; None where it is missing.
+
+    Args:
+        name: The sensor.
+        value: What it delivers.
+        space: What it should deliver.
+        gaps: Whether some of its numbers may be missing.
 
     Raises:
         ValueError: A shape, or bytes, that the sensor cannot deliver.
     """
     array = reading(name, _array(value), space)
-    return array if array is not None and np.isfinite(array).all() else None
+    if array is None or array.dtype.kind != "f":
+        return array
+    there = np.abs(array) < NO_READING
+    return array if (there.any() if gaps else there.all()) else None
 
 
 def _array(value: Any) -> Any:

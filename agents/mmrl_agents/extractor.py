@@ -71,7 +71,10 @@ class EncoderExtractor(BaseFeaturesExtractor):
         available = None if mask is None else mask > 0.5
         values = {m.name: self._raw(m.name, observations[m.name]) for m in self.encoder.modalities}
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
-            return self.encoder.encode(values, available)
+            latent = self.encoder.encode(values, available)
+        # As if nothing were available, which a value that is not finite tells nobody.
+        known = latent.isfinite().all(dim=1, keepdim=True)
+        return torch.where(known, latent, torch.zeros_like(latent))
 
     def train(self, mode: bool = True) -> EncoderExtractor:
         """Keeps the encoder in evaluation mode, whatever the policy does."""

@@ -114,8 +114,9 @@ class LatentMemory:
         """Latents, and of which rows anything was known."""
         with torch.inference_mode():
             mask = torch.as_tensor(available, device=self.device)
-            latents = self.encoder.encode(values, mask)
-        return latents.cpu().numpy(), np.asarray(available.any(axis=1))
+            latents = self.encoder.encode(values, mask).cpu().numpy()
+        # A latent that is not finite says nothing, and would stay in memory for ever.
+        return latents, available.any(axis=1) & np.isfinite(latents).all(axis=1)
 
     def _remember(
         self, latents: NDArray[np.float32], known: NDArray[np.bool_], first: NDArray[np.bool_]

@@ -13,10 +13,11 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from mmrl.modality import AVAILABLE
-from mmrl_agents.acting import Acting
+from mmrl_agents.acting import Acting, FillsGaps
 from mmrl_agents.policies import AnyPolicy, as_acting
 from mmrl_envs import VectorSensorDropout
 from mmrl_envs.faults import make_faults
+from mmrl_envs.faults.process import FILL, MISSING
 
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 BERNOULLI = "bernoulli"
@@ -212,7 +213,10 @@ def _run(
     """One episode in each environment."""
     channels = list(envs.single_observation_space.spaces)  # type: ignore[attr-defined]
     failing = VectorSensorDropout(
-        envs, make_faults(condition.faults), keep_at_least=condition.keep_at_least
+        envs,
+        make_faults(condition.faults),
+        keep_at_least=condition.keep_at_least,
+        partial=FILL if isinstance(agent, FillsGaps) and agent.fills_gaps else MISSING,
     )
     observations, infos = failing.reset(seed=seed)
     starts = {name: np.array(v) for name, v in infos.items() if _is_fact(name, v)}

@@ -8,6 +8,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+NO_READING = 1e30
+"""Numbers beyond are no measurements: drivers write the largest float for "no reading"."""
+
 
 def reading(name: str, value: Any, space: spaces.Space[Any]) -> NDArray[Any] | None:
     """Return a new C-contiguous array of the space's shape and type.

@@ -17,6 +17,7 @@ from mmrl.control.config import EnvConfig, FaultsConfig
 from mmrl.settings import ConfigError
 from mmrl_envs import VectorSensorDropout
 from mmrl_envs.faults import make_faults
+from mmrl_envs.faults.process import FILL, MISSING
 from mmrl_envs.mujoco.simulation import opengl_named
 from mmrl_envs.mujoco.warnings import warn_once
 from mmrl_envs.wrappers.wrapping import wrap
@@ -126,7 +127,18 @@ def _steps_as_one(spec: EnvSpec) -> bool:
     return "autoreset_mode" in inspect.signature(creator).parameters
 
 
-def with_faults(envs: Envs, config: FaultsConfig) -> Envs:
-    """Lets sensors fail as the settings say; without models `available` is always all there."""
-    faults = make_faults(config.models)
-    return VectorSensorDropout(envs, faults, keep_at_least=config.keep_at_least)
+def with_faults(envs: Envs, config: FaultsConfig, *, gaps: bool = False) -> Envs:
+    """Lets sensors fail as the settings say; without models `available` is always all there.
+
+    Args:
+        envs: Whose sensors.
+        config: How.
+        gaps: Whether readings of which some numbers are missing arrive, for an encoder to fill;
+            other policies are told that the whole sensor is missing.
+    """
+    return VectorSensorDropout(
+        envs,
+        make_faults(config.models),
+        keep_at_least=config.keep_at_least,
+        partial=FILL if gaps else MISSING,
+    )

@@ -38,6 +38,7 @@ from mmrl.settings import ConfigError
 from mmrl_agents.agent import Agent
 from mmrl_agents.robustness import Condition, evaluate, rate_conditions, subset_conditions
 from mmrl_envs import SensorDropout
+from mmrl_envs.faults.process import FILL, MISSING
 from mmrl_envs.mujoco.camera import follow_robot
 
 
@@ -164,7 +165,9 @@ def film(config: TrainConfig, agent: Agent, out: Path, console: Console) -> None
         return
     follow_robot(env)
     faults, steps = outages(list(agent.sensors))
-    failing = SensorDropout(env, faults, keep_at_least=0)
+    failing = SensorDropout(
+        env, faults, keep_at_least=0, partial=FILL if agent.acting.fills_gaps else MISSING
+    )
     observation, _ = failing.reset(seed=stream(config.seed, EPISODES))
     agent.reset()
     frames: list[NDArray[np.uint8]] = []

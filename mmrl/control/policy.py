@@ -73,7 +73,7 @@ def train_policy(
             statistics.save(folder / STATISTICS)
 
     if config.faults.models or agent.finetune:
-        envs = with_faults(envs, config.faults)
+        envs = with_faults(envs, config.faults, gaps=encoder is not None)
     device = resolve_device(config.device)
     venv = training_env(agent, GymnasiumVecEnv(envs), encoder, device)
     model = build_agent(

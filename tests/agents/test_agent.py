@@ -78,7 +78,7 @@ def test_acts_like_its_parts(folder: Path, encoder: TinyEncoder, agent: Agent) -
         {},
         {"joints": None},
         {"joints": np.full(3, np.nan)},
-        {"joints": [0.1, np.inf, 0.2]},
+        {"joints": [np.inf, -np.inf, 3e38]},
         {"joints": JOINTS, "available": [1, 0]},
         {"joints": JOINTS, "available": np.array([True, False])},
     ],
@@ -140,6 +140,21 @@ def test_bad_observations_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         agent.act(observation)
+
+
+@pytest.mark.parametrize("nothing", [np.inf, 3e38, -1e300])
+def test_missing_numbers_of_a_reading_leave_the_others(nothing: float, agent: Agent) -> None:
+    expected = fresh(agent, {"joints": [0.1, np.nan, 0.2]})
+    np.testing.assert_array_equal(fresh(agent, {"joints": [0.1, nothing, 0.2]}), expected)
+    assert not np.array_equal(fresh(agent, {"joints": [5.1, np.nan, 0.2]}), expected)
+
+
+def test_no_reading_stays_in_memory(agent: Agent) -> None:
+    agent.reset()
+    known = agent.act({"camera": IMAGE, "joints": JOINTS})
+    np.testing.assert_array_equal(agent.act({"joints": np.full(3, 3e38)}), known)
+    expected = fresh(agent, {"camera": IMAGE, "joints": JOINTS})
+    np.testing.assert_array_equal(agent.act({"camera": IMAGE, "joints": JOINTS}), expected)
 
 
 def test_an_agent_without_an_encoder(tmp_path: Path) -> None:

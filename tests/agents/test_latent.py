@@ -128,10 +128,22 @@ def test_encodes_once_per_step(encoder: TinyEncoder) -> None:
 def test_nan_and_inf_mean_missing(encoder: TinyEncoder, value: float) -> None:
     memory = LatentMemory(encoder)
     camera = np.full((1, *MODALITIES[0].shape), 70, np.uint8)
-    joints = np.array([[0.1, value, 0.2]], np.float32)
+    joints = np.full((1, 3), value, np.float32)
     first = np.array([True])
     with_bad_value = memory.step({"camera": camera, "joints": joints}, first)
     np.testing.assert_array_equal(with_bad_value, memory.step({"camera": camera}, first))
+
+
+def test_a_latent_that_is_not_finite_is_not_remembered(encoder: TinyEncoder) -> None:
+    """Raw numbers, which this encoder takes as they are, can overflow in its networks."""
+    memory = LatentMemory(encoder)
+    first = np.array([True])
+    known = memory.step({"joints": np.ones((1, 3), np.float32)}, first)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.mul_(1e30)
+    held = memory.step({"joints": np.full((1, 3), 9e29, np.float32)}, ~first)
+    np.testing.assert_array_equal(held, known)
 
 
 def test_values_under_a_false_mask_never_matter(encoder: TinyEncoder) -> None:

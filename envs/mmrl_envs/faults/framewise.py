@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from mmrl_envs.faults.fault import Fault
 from mmrl_envs.faults.mechanisms import Rows, Values
-from mmrl_envs.faults.process import EVERYWHERE, Bools, FaultProcess
+from mmrl_envs.faults.process import EVERYWHERE, MISSING, Bools, FaultProcess
+from mmrl_envs.readings import NO_READING
 from mmrl_envs.wrappers.stacked import Stacked, fill_gaps
 
 
@@ -27,6 +28,7 @@ class FramewiseProcess:
         count: Number of environments.
         keep_at_least: How many channels announced faults spare at any time.
         copy: Whether arrays that come in are left as they are.
+        partial: What a reading is in which some numbers are missing, see `FaultProcess`.
     """
 
     def __init__(
@@ -37,13 +39,17 @@ class FramewiseProcess:
         *,
         keep_at_least: int = 1,
         copy: bool = True,
+        partial: str = MISSING,
     ) -> None:
         self._stacked = {n: space for n, space in channels.items() if isinstance(space, Stacked)}
         single = {
             name: self._stacked[name].frame if name in self._stacked else space
             for name, space in channels.items()
         }
-        self._process = FaultProcess(faults, single, count, keep_at_least=keep_at_least, copy=copy)
+        self._process = FaultProcess(
+            faults, single, count, keep_at_least=keep_at_least, copy=copy, partial=partial
+        )
+        self._whole = partial == MISSING
         self._columns = {name: list(channels).index(name) for name in self._stacked}
         self._held = {
             name: np.zeros((count, space.frames, *space.frame.shape), space.dtype)
@@ -90,19 +96,19 @@ class FramewiseProcess:
         """Return the frames that have arrived by now, zeros where the newest has not."""
         held, arrived, first = self._held[name][rows], self._arrived[name][rows], self._first[rows]
         held = np.concatenate([held[:, 1:], newest[:, None]], axis=1)
-        whole = up & _finite(newest[:, None])[:, 0]
+        whole = up & self._deliver(newest[:, None])[:, 0]
         arrived = np.concatenate([arrived[:, 1:], whole[:, None]], axis=1)
         # An episode begins with the environment's own stack, as far as the sensor is up.
         held[first, :-1] = stack[first, :-1]
-        arrived[first, :-1] = up[first, None] & _finite(stack[first, :-1])
+        arrived[first, :-1] = up[first, None] & self._deliver(stack[first, :-1])
         self._held[name][rows], self._arrived[name][rows] = held, arrived
         frames = fill_gaps(held, arrived).copy()
         frames[~up] = 0
         return frames
 
-
-def _finite(frames: Values) -> Bools:
-    """Return which frames have no NaN and no infinity, shape (m, frames)."""
-    if frames.dtype.kind != "f":
-        return np.ones(frames.shape[:2], np.bool_)
-    return np.asarray(np.isfinite(frames).all(axis=tuple(range(2, frames.ndim))))
+    def _deliver(self, frames: Values) -> Bools:
+        """Return which frames have the numbers that they need to be there, shape (m, frames)."""
+        if frames.dtype.kind != "f":
+            return np.ones(frames.shape[:2], np.bool_)
+        there, axes = np.abs(frames) < NO_READING, tuple(range(2, frames.ndim))
+        return np.asarray(there.all(axis=axes) if self._whole else there.any(axis=axes))

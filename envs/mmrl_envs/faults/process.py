@@ -14,11 +14,14 @@ from mmrl_envs.faults.fault import Fault
 from mmrl_envs.faults.mechanisms import Effect, Moment, Rows, Values
 from mmrl_envs.faults.patterns import State
 from mmrl_envs.faults.streams import SPARING, TIMES, VALUES, Sparing, Stream
+from mmrl_envs.readings import NO_READING
 from mmrl_envs.validation import check_integer
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
+MISSING, FILL = PARTIAL = ("missing", "fill")
+"""What a reading is of which only some numbers arrive."""
 ROWS = 256
 """Steps that are drawn ahead."""
 EVERYWHERE = slice(None)
@@ -51,10 +54,13 @@ class FaultProcess:
         keep_at_least: So many channels stay available: where announced faults would take more,
             channels drawn at random are spared for as long as this lasts.
         copy: Leave the arrays that come in untouched. False zeroes them in place.
+        partial: What a reading is in which some numbers are NaN or infinite: `missing` altogether,
+            or to `fill` by whoever receives it: it arrives with NaN in these places.
 
     Raises:
         TypeError: `keep_at_least` is no integer.
-        ValueError: A fault does not fit the channels, or `keep_at_least` exceeds their number.
+        ValueError: A fault does not fit the channels, `keep_at_least` exceeds their number, or
+            `partial` is unknown.
     """
 
     def __init__(
@@ -65,8 +71,12 @@ class FaultProcess:
         *,
         keep_at_least: int = 1,
         copy: bool = True,
+        partial: str = MISSING,
     ) -> None:
         check_integer("keep_at_least", keep_at_least, 0, len(channels))
+        if partial not in PARTIAL:
+            raise ValueError(f"partial must be one of {', '.join(PARTIAL)}, got {partial!r}")
+        self._whole = partial == MISSING
         self.names = tuple(channels)
         self._count, self._copy = count, copy
         self._indices = np.arange(count)
@@ -222,9 +232,10 @@ class FaultProcess:
         """Return channels with NaN, infinity or nothing, and in which environments, shape (m,)."""
         broken = []
         for column, name in self._floats:
-            finite = np.isfinite(values[name])
+            finite = np.abs(values[name]) < NO_READING
             if not finite.all():
-                intact = finite.reshape(len(finite), -1).all(axis=1)
+                numbers = finite.reshape(len(finite), -1)
+                intact = numbers.all(axis=1) if self._whole else numbers.any(axis=1)
                 broken.append((column, np.logical_not(intact)))
         if lost is not None:
             broken += [(column, where) for column, where in enumerate(lost.T) if where.any()]

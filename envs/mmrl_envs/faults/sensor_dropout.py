@@ -15,6 +15,7 @@ from mmrl_envs.faults.fault import Fault, make_faults
 from mmrl_envs.faults.framewise import FramewiseProcess
 from mmrl_envs.faults.lamps import lamp_states, with_lamps
 from mmrl_envs.faults.patterns import State
+from mmrl_envs.faults.process import MISSING
 from mmrl_envs.readings import reading
 from mmrl_envs.wrappers.channels import AVAILABLE
 
@@ -53,6 +54,9 @@ class SensorDropout(
         faults: Faults or their specifications, see :mod:`mmrl_envs.faults.fault`.
         keep_at_least: Announced faults leave so many channels available: when they would take
             more, channels drawn at random are spared for as long as that lasts.
+        partial: What a reading is in which some numbers are NaN or infinite: `missing` altogether,
+            which is safe for any policy, or to `fill` by what receives it, as encoders of `mmrl`
+            do: it arrives with NaN in these places.
 
     Raises:
         TypeError: The observation is no Dict, or an argument has the wrong type.
@@ -68,11 +72,16 @@ class SensorDropout(
     """
 
     def __init__(
-        self, env: gymnasium.Env[Any, Any], faults: FaultSpecs, *, keep_at_least: int = 1
+        self,
+        env: gymnasium.Env[Any, Any],
+        faults: FaultSpecs,
+        *,
+        keep_at_least: int = 1,
+        partial: str = MISSING,
     ) -> None:
         self.faults = make_faults(faults)
         RecordConstructorArgs.__init__(
-            self, faults=_recorded(self.faults), keep_at_least=keep_at_least
+            self, faults=_recorded(self.faults), keep_at_least=keep_at_least, partial=partial
         )
         gymnasium.Wrapper.__init__(self, env)
         channels = failing_channels(env.observation_space)
@@ -80,7 +89,9 @@ class SensorDropout(
         self._spaces = channels
         self.observation_space = space_with_mask(channels)
         self._numbers = {n for n, space in channels.items() if isinstance(space, spaces.Discrete)}
-        self._process = FramewiseProcess(self.faults, channels, 1, keep_at_least=keep_at_least)
+        self._process = FramewiseProcess(
+            self.faults, channels, 1, keep_at_least=keep_at_least, partial=partial
+        )
         self._lamps = np.zeros(len(channels), np.int64)
 
     def reset(

@@ -14,7 +14,7 @@ from mmrl_envs.faults.fault import make_faults
 from mmrl_envs.faults.framewise import FramewiseProcess
 from mmrl_envs.faults.lamps import lamp_states, with_lamps
 from mmrl_envs.faults.mechanisms import Rows
-from mmrl_envs.faults.process import EVERYWHERE
+from mmrl_envs.faults.process import EVERYWHERE, MISSING
 from mmrl_envs.faults.sensor_dropout import (
     FaultSpecs,
     Observation,
@@ -41,6 +41,7 @@ class VectorSensorDropout(VectorWrapper[Observation, Any, Mapping[str, Any], Any
         copy: Leave the arrays of the environment untouched. False zeroes them in place, which is
             faster and right for environments that never read again what they returned, such as
             the multimodal pendulum.
+        partial: What a reading is in which some numbers are NaN or infinite, see there.
 
     Raises:
         TypeError: The observation is no Dict, or an argument has the wrong type.
@@ -55,6 +56,7 @@ class VectorSensorDropout(VectorWrapper[Observation, Any, Mapping[str, Any], Any
         *,
         keep_at_least: int = 1,
         copy: bool = True,
+        partial: str = MISSING,
     ) -> None:
         super().__init__(env)
         self.faults = make_faults(faults)
@@ -70,7 +72,12 @@ class VectorSensorDropout(VectorWrapper[Observation, Any, Mapping[str, Any], Any
         self.single_observation_space = space_with_mask(channels)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self._process = FramewiseProcess(
-            self.faults, channels, self.num_envs, keep_at_least=keep_at_least, copy=copy
+            self.faults,
+            channels,
+            self.num_envs,
+            keep_at_least=keep_at_least,
+            copy=copy,
+            partial=partial,
         )
         self._all = np.ones(self.num_envs, np.bool_)
         self._ended = np.zeros(self.num_envs, np.bool_)

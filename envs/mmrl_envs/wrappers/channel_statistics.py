@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mmrl_envs.arrays import read_arrays
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 MOST = 2**28
 """Bytes that the arrays of a file can have."""
@@ -23,7 +24,7 @@ class ChannelStatistics:
     """Mean and variance of each channel, entry by entry, over what it has seen.
 
     Updates merge batches exactly (Chan, Golub and LeVeque, 1979): the order and the sizes of the
-    batches do not matter. A value with NaN or infinity counts as missing: it is not seen.
+    batches do not matter. NaN and infinity are missing numbers: they are not seen.
 
     Args:
         shapes: Shape of one value by channel.
@@ -32,11 +33,11 @@ class ChannelStatistics:
         >>> statistics = ChannelStatistics({"joints": (2,)})
         >>> statistics.update({"joints": np.array([[1.0, 2.0], [3.0, np.nan], [3.0, 4.0]])})
         >>> statistics.count["joints"], statistics.mean["joints"]
-        (2, array([2., 3.]))
+        (array([3, 2]), array([2.33333333, 3.        ]))
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self.count = dict.fromkeys(shapes, 0)
+        self.count = {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
         self.mean: dict[str, Floats] = {name: np.zeros(shape) for name, shape in shapes.items()}
         self.variance: dict[str, Floats] = {name: np.ones(shape) for name, shape in shapes.items()}
 
@@ -44,9 +45,11 @@ class ChannelStatistics:
         """See a batch of values of each channel, shape (batch, *shape)."""
         for name in self.count:
             batch = np.asarray(values[name], dtype=np.float64)
-            real = batch[np.isfinite(batch).all(axis=tuple(range(1, batch.ndim)))]
-            if len(real):
-                self._merge(name, len(real), real.mean(axis=0), real.var(axis=0))
+            there = np.isfinite(batch)
+            count = np.maximum(there.sum(axis=0), 1)
+            mean = np.where(there, batch, 0.0).sum(axis=0) / count
+            squares = np.where(there, batch - mean, 0.0) ** 2
+            self._merge(name, there.sum(axis=0), mean, squares.sum(axis=0) / count)
 
     def normalize(
         self, name: str, values: NDArray[Any], *, clip: float, epsilon: float
@@ -61,7 +64,7 @@ class ChannelStatistics:
         """Write them to an npz file, whole or not at all; missing folders are made."""
         arrays: dict[str, Any] = {}
         for name, count in self.count.items():
-            arrays[f"count/{name}"] = np.int64(count)
+            arrays[f"count/{name}"] = count
             arrays[f"mean/{name}"] = self.mean[name]
             arrays[f"variance/{name}"] = self.variance[name]
         path = Path(path)
@@ -97,18 +100,21 @@ class ChannelStatistics:
 
     def _fill(self, name: str, count: Any, mean: Floats, variance: Floats) -> None:
         finite = np.isfinite(mean).all() and np.isfinite(variance).all()
-        if variance.shape != mean.shape or not count >= 0 or not finite or (variance < 0).any():
+        positive = np.all(count >= 0) and not (variance < 0).any()
+        if variance.shape != mean.shape or not finite or not positive:
             raise ValueError(f"damaged values of {name!r}")
-        self.count[name] = int(count)
+        # Files of earlier releases have one count for all numbers of a channel.
+        self.count[name] = np.broadcast_to(np.asarray(count, np.int64), mean.shape).copy()
         self.mean[name], self.variance[name] = mean, variance
 
-    def _merge(self, name: str, count: int, mean: Floats, variance: Floats) -> None:
+    def _merge(self, name: str, count: Counts, mean: Floats, variance: Floats) -> None:
         seen, total = self.count[name], self.count[name] + count
+        share = count / np.maximum(total, 1)
         delta = mean - self.mean[name]
-        squares = self.variance[name] * seen + variance * count + delta**2 * seen * count / total
+        squares = self.variance[name] * seen + variance * count + delta**2 * seen * share
         self.count[name] = total
-        self.mean[name] = self.mean[name] + delta * count / total
-        self.variance[name] = squares / total
+        self.mean[name] = self.mean[name] + delta * share
+        self.variance[name] = np.where(total > 0, squares / np.maximum(total, 1), 1.0)
 
 
 _PARTS = ("count", "mean", "variance")

@@ -220,6 +220,32 @@ def test_not_a_number_and_infinity_make_a_channel_unavailable() -> None:
     assert env.step(0)[0]["available"].tolist() == [0, 1, 1, 1]
 
 
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, 3e38])
+def test_partly_missing_readings_are_missing_or_arrive_with_gaps(nothing: float) -> None:
+    space = spaces.Dict({"lidar": spaces.Box(-np.inf, np.inf, (3,), np.float32)})
+
+    class Lidar(gymnasium.Env[Any, Any]):
+        observation_space = space
+        action_space = spaces.Discrete(1)
+
+        def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+            return {"lidar": np.array([1, nothing, 2], np.float32)}, {}
+
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            return {"lidar": np.full(3, nothing, np.float32)}, 0.0, False, False, {}
+
+    whole, filled = SensorDropout(Lidar(), []), SensorDropout(Lidar(), [], partial="fill")
+    observation, _ = whole.reset()
+    assert observation["available"].tolist() == [0]
+    assert not observation["lidar"].any()
+    observation, _ = filled.reset()
+    assert observation["available"].tolist() == [1]
+    assert observation["lidar"][[0, 2]].tolist() == [1, 2]
+    assert filled.step(0)[0]["available"].tolist() == [0]
+    with pytest.raises(ValueError, match="partial must be one of missing, fill, got 'some'"):
+        SensorDropout(Lidar(), [], partial="some")
+
+
 def test_unannounced_nan_arrives_and_claims_to_be_available() -> None:
     spec = {"pattern": "fixed", "channels": ["depth"], "mechanism": "nan"}
     env = SensorDropout(Counter(), [spec])

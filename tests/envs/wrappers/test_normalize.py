@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import mmrl_envs  # noqa: F401  (registers the ids)
 from mmrl_envs.faults.sensor_dropout import SensorDropout
+from mmrl_envs.wrappers.channel_statistics import ChannelStatistics
 from mmrl_envs.wrappers.normalize import NormalizeChannels, VectorNormalizeChannels
 from mmrl_envs.wrappers.split import SplitObservation
 
@@ -22,6 +23,10 @@ SPACE = spaces.Dict(
         "sound": spaces.Box(-9, 9, (1,), np.float32),
     }
 )
+
+
+def counts_of(statistics: ChannelStatistics) -> dict[str, int]:
+    return {name: int(count.max()) for name, count in statistics.count.items()}
 
 
 def frames(count: int) -> list[dict[str, Any]]:
@@ -73,10 +78,10 @@ def test_frozen_from_a_file_it_sees_nothing(replay: Any, tmp_path: Path) -> None
         "joints", frames(1)[0]["joints"], clip=10.0, epsilon=1e-8
     )
     np.testing.assert_array_equal(observation["joints"], expected)
-    assert frozen.statistics.count == {"joints": 50, "sound": 50}
+    assert counts_of(frozen.statistics) == {"joints": 50, "sound": 50}
     frozen.update = True
     frozen.step(0)
-    assert frozen.statistics.count == {"joints": 51, "sound": 51}
+    assert counts_of(frozen.statistics) == {"joints": 51, "sound": 51}
 
 
 def test_seeds_determine_observations_once_it_is_frozen(tmp_path: Path) -> None:
@@ -162,7 +167,7 @@ class TestVector:
         assert observation["image"].dtype == np.uint8
         normalized.update = False
         normalized.step(np.zeros((3, 1), np.float32))
-        assert normalized.statistics.count == {"sound": 63}
+        assert counts_of(normalized.statistics) == {"sound": 63}
 
     def test_last_observations_are_normalized_and_counted(self) -> None:
         envs = gymnasium.make_vec(
@@ -175,7 +180,7 @@ class TestVector:
         normalized.reset(seed=0)
         for _ in range(3):
             *_, infos = normalized.step(np.zeros((2, 1), np.float32))
-        assert normalized.statistics.count == {"sound": 2 * (1 + 3 + 1)}
+        assert counts_of(normalized.statistics) == {"sound": 2 * (1 + 3 + 1)}
         last = infos["final_obs"][1]
         assert normalized.single_observation_space.contains(last)
         assert last["sound"].min() < 0
@@ -186,7 +191,7 @@ class TestVector:
         normalized = VectorNormalizeChannels(envs)
         normalized.reset(seed=0)
         normalized.reset(options={"reset_mask": np.array([True, False, False])})
-        assert normalized.statistics.count == {"sound": 4}
+        assert counts_of(normalized.statistics) == {"sound": 4}
 
     def test_it_works_over_sub_environments_made_by_wrappers(self) -> None:
         def make() -> gymnasium.Env[Any, Any]:
@@ -195,7 +200,7 @@ class TestVector:
         normalized = VectorNormalizeChannels(SyncVectorEnv([make, make]), ["pole"])
         observation, _ = normalized.reset(seed=0)
         assert normalized.observation_space.contains(observation)
-        assert normalized.statistics.count == {"pole": 2}
+        assert counts_of(normalized.statistics) == {"pole": 2}
 
     def test_wrong_channels_are_refused(self) -> None:
         with pytest.raises(ValueError, match=r"no channels \['touch'\]"):

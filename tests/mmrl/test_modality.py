@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -111,7 +113,7 @@ def test_numbers_out_of_the_sensors_limits_are_missing(dtype: torch.dtype) -> No
 
 def test_limits_are_those_of_a_bounded_box() -> None:
     unbounded = spaces.Box(np.array([-1, -np.inf]), np.array([1, np.inf]), dtype=np.float64)
-    space = {
+    space: dict[str, spaces.Space[Any]] = {
         "lidar": spaces.Box(0, 30, (24,), np.float32),
         "speed": unbounded,
         "image": spaces.Box(0, 255, (8, 8), np.uint8),

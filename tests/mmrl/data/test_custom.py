@@ -105,9 +105,9 @@ def test_a_mask_of_numbers_silences_them(tmp_path: Path) -> None:
         arrays, rng = make(), np.random.default_rng(0)
         for split in ("train", "test"):
             values = arrays[f"{split}/imu/values"]
-            present = rng.random(values.shape) < 0.7
+            present = np.less(rng.random(values.shape), 0.7)
             values[~present] += noise
-            arrays[f"{split}/imu/present"] = present.astype(np.uint8)
+            arrays[f"{split}/imu/present"] = np.asarray(present, np.uint8)
         path = save(arrays, tmp_path / f"{noise}.npz")
         loaded.append(load_file(path, partial={"imu": "indicate"}))
     steps, features = loaded[0].modalities[2].shape

@@ -135,7 +135,9 @@ class Modality:
         if not (words and axes and ends):
             raise ValueError(f"a modality has a name, a shape and a kind, got {dict(plain)}")
         bounds = None if limits is None else (float(limits[0]), float(limits[1]))
-        return cls(name, tuple(shape), kind, bool(plain.get("shared_scale", False)), partial, bounds)
+        return cls(
+            name, tuple(shape), kind, bool(plain.get("shared_scale", False)), partial, bounds
+        )
 
     @classmethod
     def from_space(

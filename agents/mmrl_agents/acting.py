@@ -196,7 +196,7 @@ class ObservationPolicy:
         seen = {name: observations[name] for name in self.names}
         if self.statistics is not None:
             seen |= self._normalized(observations, self.statistics)
-        return self.memory.predict(zero_missing(seen), first)
+        return self.memory.predict(seen if self.fills_gaps else zero_missing(seen), first)
 
     def _normalized(
         self, observations: Observation, statistics: ChannelStatistics

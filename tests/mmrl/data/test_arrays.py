@@ -148,10 +148,10 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
 
 def test_copies_are_not_looked_through_again(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = np.zeros((6, 3))
-    sound[1, 0] = np.nan
+    sound[1] = np.nan
     images = binary(6)
     made = ArrayData({"image": images, "sound": sound}, MODALITIES, target=np.arange(6)).packed()
-    monkeypatch.setattr(ArrayData, "_finite", None)
+    monkeypatch.setattr(ArrayData, "_there", None)
     mask = np.ones((6, 2), bool)
     mask[0] = False
     part = made.masked(mask).subset(np.array([0, 1, 5]))

@@ -196,10 +196,22 @@ def test_policies_act_in_it(encoder: TinyEncoder) -> None:
         assert not np.array_equal(results[0].returns, results[1].returns)
 
 
+class Long(TwoSensors):
+    """Never ends by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(length=10**6, with_mask=False)
+
+    def observe(self) -> dict[str, np.ndarray]:
+        self.steps, steps = 0, self.steps
+        seen = super().observe()
+        self.steps = steps
+        return seen
+
+
 @pytest.mark.parametrize(("limit", "steps"), [(None, 1000), (7, 7)])
 def test_an_environment_without_an_end_is_cut_off(limit: int | None, steps: int) -> None:
-    endless = partial(TwoSensors, length=10**6, with_mask=False)
-    made = partial(vectorized, endless)
+    made = partial(vectorized, Long)
     condition = subset_conditions(CHANNELS)[:1]
     (result,) = evaluate(
         Recorder(),
@@ -215,11 +227,7 @@ def test_an_environment_without_an_end_is_cut_off(limit: int | None, steps: int)
 
 
 def test_a_registered_time_limit_is_longer_than_the_bound() -> None:
-    gym.register(
-        "Long-v0",
-        entry_point=partial(TwoSensors, length=10**6, with_mask=False),
-        max_episode_steps=1200,
-    )
+    gym.register("Long-v0", entry_point=Long, max_episode_steps=1200)
 
     def long(n: int) -> VectorEnv[Any, Any, Any]:
         return gym.make_vec("Long-v0", n, vectorization_mode="sync")

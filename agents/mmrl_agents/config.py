@@ -17,6 +17,7 @@ from torch import nn
 from mmrl.renamed import new_name
 from mmrl_agents.noise import ActionNoiseConfig
 from mmrl_agents.paper.ddpg import PaperDDPGPolicy
+from mmrl_agents.ranges import check_arguments, check_widths
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     "ddpg": DDPG,
@@ -142,6 +143,13 @@ class AgentConfig:
         activation = self.policy_kwargs.get("activation_fn", "relu")
         _check_name("policy_kwargs.activation_fn", activation, ACTIVATIONS)
         explores = "action_noise" in constructor_arguments(algorithm)
+        check_arguments(self.algorithm, self.arguments)
+        check_widths(self.policy_kwargs.get("net_arch", []))
+        if self.finetune and self.normalize:
+            raise ValueError(
+                "normalize is for policies without an encoder, and finetune for those with one: "
+                "set one of them to false"
+            )
         if self.action_noise.name != "none" and not explores:
             raise ValueError(
                 f"{self.algorithm} explores in its own way and takes no action noise, got "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from mmrl.classification.config import ClassificationConfig
 from mmrl.classification.scores import draw_masks
 from mmrl.data import ArrayData
@@ -14,7 +12,9 @@ from mmrl.runs.device import check_device
 from mmrl.runs.pretrained_encoder import pretrained_encoder
 from mmrl.settings import ConfigError
 from mmrl.training.augment import Augment
-from mmrl.training.config import FitConfig
+from mmrl.training.usable import check_enough, learnable
+
+OTHER = ", or take a method that learns from incomplete samples, such as gmc_fused"
 
 
 def check_classification(config: ClassificationConfig) -> DataSet:
@@ -49,35 +49,16 @@ def check_classification(config: ClassificationConfig) -> DataSet:
     if config.encoder is None:
         _check_training(config, method, train)
     if not config.is_supervised:
-        _check_enough(config.learner, train, "fit", config.fit)
+        check_enough(config.learner, train, "fit", config.fit.batch_size, OTHER)
     return data
 
 
 def _check_training(config: ClassificationConfig, method: Method, train: ArrayData) -> None:
     part = "fit" if config.is_supervised else "pretrain"
     settings = getattr(config, part)
-    _check_enough(type(method), train, part, settings)
+    check_enough(type(method), train, part, settings.batch_size, OTHER)
     usable = learnable(type(method), train)
     try:
         method.check_training(usable.available, settings.total_steps(len(usable)))
     except ValueError as error:
         raise ConfigError(f"method: {error}") from error
-
-
-def _check_enough(method: type[Method], train: ArrayData, part: str, settings: FitConfig) -> None:
-    usable, which, other = len(train), "samples", ""
-    if not method.learns_from_incomplete:
-        usable, which = int(train.available.all(axis=1).sum()), "complete samples"
-        other = ", or take a method that learns from incomplete samples, such as gmc_fused"
-    if usable < settings.batch_size:
-        raise ConfigError(
-            f"{method.name} learns from {which}, of which there are {usable} (of {len(train)} in "
-            f"training): fewer than {part}.batch_size={settings.batch_size}. Lower that{other}"
-        )
-
-
-def learnable(method: type[Method], data: ArrayData) -> ArrayData:
-    """The samples from which a method learns: all of them, or those that lack nothing."""
-    if method.learns_from_incomplete:
-        return data
-    return data.subset(np.flatnonzero(data.available.all(axis=1)))

@@ -12,7 +12,7 @@ from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl import checkpoint
-from mmrl.classification.check import check_classification, learnable
+from mmrl.classification.check import check_classification
 from mmrl.classification.config import METHOD_TASKS, ClassificationConfig
 from mmrl.classification.scores import Masks, draw_masks, score, valid_scores, write_scores
 from mmrl.data import ArrayData
@@ -29,6 +29,7 @@ from mmrl.runs.seeding import CLASSIFIER, FITTING, stream
 from mmrl.settings import ConfigError
 from mmrl.training.config import FitConfig
 from mmrl.training.fit import FitResult, OnStep, Validate, fit
+from mmrl.training.usable import learnable
 
 PRETRAINED, ENCODER = "pretrained", "encoder"
 LOSSES, VALIDATION = "fitting.csv", "validation.csv"

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from mmrl.control.config import ConditionConfig, TrainConfig
-from mmrl.control.envs import Envs, make_envs
-from mmrl.methods import METHODS
+from mmrl.control.envs import Envs, make_envs, with_faults
+from mmrl.control.first_steps import Observation, first_steps
+from mmrl.methods import METHODS, Method
+from mmrl.methods.settings import NO_METHOD
+from mmrl.methods.supervised import Supervised
 from mmrl.modality import Modality
 from mmrl.runs.device import check_device
 from mmrl.runs.folder import RunFolder, RunFolderError
@@ -15,15 +20,19 @@ from mmrl.runs.pretrained_encoder import pretrained_encoder
 from mmrl.settings import ConfigError
 from mmrl.training.augment import Augment
 from mmrl_agents.config import check_actions
-from mmrl_envs import VectorSensorDropout
+from mmrl_agents.trial import check_agent
+from mmrl_envs import VectorNormalizeChannels, VectorSensorDropout
 
 
 def check_environment(config: TrainConfig) -> None:
-    """Makes what a run needs once and throws it away, to refuse bad settings before any work.
+    """Tries what a run needs once and throws it away, to refuse bad settings before any work.
+
+    The environment is reset and stepped, the method represents what it delivered, the agents are
+    built with their arguments.
 
     Raises:
-        ConfigError: The environment cannot be made or has no Dict observation, or the method, the
-            agent, or faults of training or evaluation do not fit it.
+        ConfigError: The environment cannot be made, fails in its first steps, or has no Dict
+            observation; or the method, the agent, or faults of training or evaluation do not fit.
     """
     check_device(config.device)
     envs = make_envs(config.env, 1)
@@ -34,18 +43,68 @@ def check_environment(config: TrainConfig) -> None:
             config.env.shared_scale,
             config.env.partial,
         )
-        if config.encoder is not None:
-            pretrained_encoder(config.encoder, modalities)
-        elif config.method_settings is not None:
-            METHODS[config.method](modalities, config.method_settings)
-            Augment(config.fit.augment, modalities)
-        _check_training_faults(config, envs)
-        _check_conditions(config.evaluate.conditions, envs)
+        check_faults(config, envs)
         check_actions(config.agent.algorithm, envs.single_action_space)
+        method = _method(config, modalities, first_steps(config.env, envs))
+        _check_agents(config, envs, method)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"env {config.env.id!r}: {error}") from error
     finally:
         envs.close()
+
+
+def _method(
+    config: TrainConfig, modalities: tuple[Modality, ...], seen: Observation
+) -> Method | None:
+    """What will represent observations, not trained yet, after it has represented some.
+
+    Raises:
+        ValueError: It cannot be built, or cannot take what the sensors deliver.
+    """
+    if config.encoder is not None:
+        return pretrained_encoder(config.encoder, modalities)
+    if config.method_settings is None:
+        return None
+    kind = METHODS[config.method]
+    if issubclass(kind, Supervised):
+        without = sorted(name for name, m in METHODS.items() if not issubclass(m, Supervised))
+        raise ValueError(
+            f"method {config.method!r} learns from labels, of which control has none: train it "
+            f"with task=classification and give its folder as encoder=..., or take one of {without}"
+        )
+    try:
+        method = kind(modalities, config.method_settings).eval()
+        if empty := [name for name, weight in method.named_parameters() if not weight.numel()]:
+            raise ValueError(f"a layer has no width: {empty[0]}")
+        with torch.inference_mode():
+            method.encode({name: torch.from_numpy(seen[name]) for name in method.names})
+    except RuntimeError as error:
+        raise ValueError(f"method {config.method!r}: {' '.join(str(error).split())}") from error
+    Augment(config.fit.augment, modalities)
+    if config.collect.samples < config.fit.batch_size:
+        raise ValueError(
+            f"collect.samples={config.collect.samples} do not fill a batch: "
+            f"fit.batch_size={config.fit.batch_size}"
+        )
+    return method
+
+
+def _check_agents(config: TrainConfig, envs: Envs, method: Method | None) -> None:
+    """Builds the agent on every representation that one is trained on.
+
+    Raises:
+        ValueError: It cannot be built.
+    """
+    variants = config.comparison.variants.values()
+    plain = {variant.representation == NO_METHOD for variant in variants} or {method is None}
+    for without in plain:
+        encoder, seen = None if without else method, envs
+        if config.agent.normalize and encoder is None:
+            seen = VectorNormalizeChannels(seen)
+        if config.faults.models or config.agent.finetune:
+            seen = with_faults(seen, config.faults)
+        spaces = seen.single_observation_space, envs.single_action_space
+        check_agent(config.agent, *spaces, encoder)
 
 
 def check_trained(run: RunFolder, config: TrainConfig) -> None:
@@ -81,7 +140,13 @@ def check_conditions(config: TrainConfig) -> None:
         envs.close()
 
 
-def _check_training_faults(config: TrainConfig, envs: Envs) -> None:
+def check_faults(config: TrainConfig, envs: Envs) -> None:
+    """Whether the faults of training and of evaluation fit an environment.
+
+    Raises:
+        ConfigError: One names a sensor that does not exist, or cannot befall it.
+    """
+    _check_conditions(config.evaluate.conditions, envs)
     keep = config.faults.keep_at_least
     _check_faults("faults", config.faults.models, envs, keep)
     for name, variant in config.comparison.variants.items():

@@ -11,7 +11,7 @@ import torch
 
 from mmrl.checkpoint import CheckpointError
 from mmrl.control.config import RANDOM, WARMUP, TrainConfig
-from mmrl.control.envs import make_envs
+from mmrl.control.envs import make_envs, without_wrappers
 from mmrl.control.policy import EpisodeRewards, forget_replay
 from mmrl.data import ArrayData, collect
 from mmrl.runs.device import resolve_device
@@ -20,8 +20,9 @@ from mmrl.runs.seeding import BEHAVIOUR, TEST_DATA, TRAINING_DATA, stream
 from mmrl.settings import ConfigError
 from mmrl_agents.behaviour import Behaviour, Chooses, RawInInfo, acts_on_raw, load_behaviour
 from mmrl_agents.build import build_agent, training_env
-from mmrl_agents.config import AgentConfig, check_actions
+from mmrl_agents.config import AgentConfig
 from mmrl_agents.training import train_agent
+from mmrl_agents.trial import check_agent
 from mmrl_agents.vec_env import GymnasiumVecEnv
 
 CURVE = "rewards.csv"
@@ -51,14 +52,13 @@ def check_collecting(config: TrainConfig) -> None:
             "run folder as collect.policy"
         )
     agent = behaviour_agent(config)
-    bare = make_envs(replace(config.env, wrappers=[]), 1)
+    envs = make_envs(without_wrappers(config.env), 1)
     try:
-        check_actions(agent.algorithm, bare.single_action_space)
-        build_agent(replace(agent, n_envs=1), training_env(agent, GymnasiumVecEnv(bare)), seed=0)
-    except (AssertionError, TypeError, ValueError) as error:
-        raise ConfigError(f"collect.policy: {agent.algorithm} on the bare env: {error}") from error
+        check_agent(agent, envs.single_observation_space, envs.single_action_space)
+    except ValueError as error:
+        raise ConfigError(f"collect.policy: on the env without wrappers, {error}") from error
     finally:
-        bare.close()
+        envs.close()
 
 
 def given_policy(config: TrainConfig) -> Chooses:
@@ -67,7 +67,7 @@ def given_policy(config: TrainConfig) -> Chooses:
     Raises:
         ConfigError: It cannot be read, or does not fit the environment.
     """
-    envs, bare = make_envs(config.env, 1), make_envs(replace(config.env, wrappers=[]), 1)
+    envs, bare = make_envs(config.env, 1), make_envs(without_wrappers(config.env), 1)
     try:
         path = Path(config.collect.policy)
         return load_behaviour(path, behaviour_agent(config), envs, bare)
@@ -90,7 +90,7 @@ def train_behaviour(config: TrainConfig, scratch: Path | None, advance: Advance)
         advance: Takes the number of steps.
     """
     agent = behaviour_agent(config)
-    envs = GymnasiumVecEnv(make_envs(replace(config.env, wrappers=[]), agent.n_envs))
+    envs = GymnasiumVecEnv(make_envs(without_wrappers(config.env), agent.n_envs))
     venv = training_env(agent, envs)
     seed = stream(config.seed, BEHAVIOUR) % 2**31
     model = build_agent(agent, venv, seed=seed, device=resolve_device(config.device))

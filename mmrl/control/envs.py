@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from mmrl.control.config import EnvConfig, FaultsConfig
 from mmrl.settings import ConfigError
-from mmrl_envs import VectorSensorDropout
+from mmrl_envs import Conform, VectorSensorDropout
 from mmrl_envs.faults import make_faults
 from mmrl_envs.faults.process import FILL, MISSING
 from mmrl_envs.mujoco.simulation import opengl_named
@@ -59,7 +60,7 @@ def make_envs(
                 **kwargs,
             )
         else:
-            wrappers: list[Wrapper] = [*inner, partial(wrap, wrappers=config.wrappers)]
+            wrappers: list[Wrapper] = [Conform, *inner, partial(wrap, wrappers=config.wrappers)]
             envs = _make_copies(spec, n_envs, config.processes, wrappers, kwargs)
     if faults is None:
         return envs
@@ -73,7 +74,14 @@ def make_env(config: EnvConfig, *, render_mode: str | None = None) -> gym.Env[An
     """Makes one environment; see `make_envs`."""
     kwargs = config.kwargs | ({} if render_mode is None else {"render_mode": render_mode})
     with _refusing(config):
-        return wrap(gym.make(_registered(config.id), **kwargs), config.wrappers)
+        env = gym.make(_registered(config.id), disable_env_checker=True, **kwargs)
+        return wrap(Conform(env), config.wrappers)
+
+
+def without_wrappers(config: EnvConfig) -> EnvConfig:
+    """The environment as it is, without wrappers, but with the bounds that its actions got."""
+    kept = [spec for spec in config.wrappers if spec["name"] == "bound_actions"]
+    return replace(config, wrappers=kept)
 
 
 def _registered(env_id: str) -> EnvSpec:
@@ -93,7 +101,7 @@ def _refusing(config: EnvConfig) -> Iterator[None]:
     """What goes wrong while an environment is made is said as a fault of the settings."""
     try:
         yield
-    except (gym.error.Error, ImportError, OSError, TypeError, ValueError) as error:
+    except (AssertionError, gym.error.Error, ImportError, OSError, TypeError, ValueError) as error:
         raise ConfigError(f"env {config.id!r} cannot be made: {error}") from error
 
 
@@ -114,6 +122,7 @@ def _make_copies(
         vectorization_mode="async" if processes else "sync",
         vector_kwargs=vector_kwargs,
         wrappers=wrappers,
+        disable_env_checker=True,  # `Conform` checks, every step
         **kwargs,
     )
 

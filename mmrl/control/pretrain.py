@@ -15,6 +15,9 @@ from mmrl.methods import METHODS, Method
 from mmrl.metrics.probes import Probe, probe_targets
 from mmrl.runs.seeding import FITTING, stream
 from mmrl.training.fit import FitResult, OnStep, fit
+from mmrl.training.usable import learnable
+
+LEAST_SAMPLES = 2
 
 
 def pretrain(
@@ -31,9 +34,9 @@ def pretrain(
     seed = stream(config.seed, FITTING)
     torch.manual_seed(seed)
     method = METHODS[config.method](data.modalities, config.method_settings)
-    result = fit(
-        method, data, config.fit.on(config.device), seed=seed % 2**31, state=state, on_step=on_step
-    )
+    usable = learnable(type(method), data)
+    settings = config.fit.on(config.device)
+    result = fit(method, usable, settings, seed=seed % 2**31, state=state, on_step=on_step)
     return method, result
 
 
@@ -42,25 +45,39 @@ def probe(
 ) -> dict[str, list[float]]:
     """How much of the environment's state can be read off the latents of each subset of sensors.
 
-    The probe is trained on latents of complete observations only.
+    The probe is trained on latents of complete observations only, and measured on the samples that
+    have the sensors.
 
     Returns:
         R² of each output by condition; nothing where the environment's info has no `state`.
     """
-    if train.target is None or test.target is None or train.target.ndim != 2:
+    train, test = with_state(train), with_state(test)
+    train = train.subset(np.flatnonzero(train.available.all(axis=1)))
+    if len(train) < LEAST_SAMPLES or len(test) < LEAST_SAMPLES:
         return {}
+    assert train.target is not None
     angles = config.env.angles
     wanted = probe_targets(train.target, angles)
     names = method.names
     complete = encode(method, train, names)
     trained = Probe(complete, wanted, steps=config.evaluate.probe_steps, seed=config.seed)
     subsets = [names, *((name,) for name in names)] if len(names) > 1 else [names]
-    return {
-        "+".join(subset): trained.r2(
-            encode(method, test, subset), probe_targets(test.target, angles)
-        ).tolist()
-        for subset in subsets
-    }
+    found = {}
+    for subset in subsets:
+        columns = [names.index(name) for name in subset]
+        shown = test.subset(np.flatnonzero(test.available[:, columns].all(axis=1)))
+        if len(shown) >= LEAST_SAMPLES:
+            assert shown.target is not None
+            targets = probe_targets(shown.target, angles)
+            found["+".join(subset)] = trained.r2(encode(method, shown, subset), targets).tolist()
+    return found
+
+
+def with_state(data: ArrayData) -> ArrayData:
+    """The samples of which the environment told its state."""
+    if data.target is None:
+        return data.subset(np.arange(0))
+    return data.subset(np.flatnonzero(np.isfinite(data.target).all(axis=1)))
 
 
 @torch.inference_mode()

@@ -14,14 +14,16 @@ from mmrl.control.config import RANDOM, WARMUP, TrainConfig
 from mmrl.control.evaluate import evaluate_run
 from mmrl.control.normalization_statistics import keep_statistics
 from mmrl.control.policy import train_policy
-from mmrl.control.pretrain import pretrain, probe
+from mmrl.control.pretrain import pretrain, probe, with_state
 from mmrl.data import ArrayData
+from mmrl.methods import METHODS
 from mmrl.report.plots import to_png, training_figure
 from mmrl.report.robustness import ROWS
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.pretrained_encoder import pretrained_encoder
 from mmrl.runs.progress import Curve, progress_bar, read_curve
 from mmrl.runs.run import Run, at_work
+from mmrl.training.usable import check_enough, learnable, missing_shares
 from mmrl_agents.checkpoints import save_policy
 
 DATA, TEST_DATA = "data.npz", "test_data.npz"
@@ -31,6 +33,10 @@ LOSSES, REWARDS = "pretraining.csv", "training.csv"
 
 
 STATE = "fit.pt"
+MORE = (
+    ", collect more (collect.samples), or leave out the sensor that is missing most: "
+    "{name: drop, channels: [...]} in env.wrappers"
+)
 
 
 def train(config: TrainConfig, folder: RunFolder, console: Console) -> None:
@@ -75,6 +81,7 @@ def collect_stage(run: Run[TrainConfig]) -> None:
             policy = given_policy(config)
         with progress_bar(run.console, "collect", total, "samples") as advance:
             data, test = collect_data(config, advance, policy)
+        missing = _look(run, data)
         data.save(run.path / DATA)
         test.save(run.path / TEST_DATA)
         facts = {
@@ -82,12 +89,38 @@ def collect_stage(run: Run[TrainConfig]) -> None:
             "test_samples": len(test),
             "megabytes": round(data.nbytes / 1e6, 3),
         }
-        for name, value in facts.items():
+        for name, value in {**facts, **missing}.items():
             run.writer.add_scalar(f"collect/{name}", value)
-        if data.target is not None and data.target.ndim == 2:
-            for i, column in enumerate(data.target.T):
+        if len(told := with_state(data)):
+            assert told.target is not None
+            for i, column in enumerate(told.target.T):
                 run.writer.add_histogram(f"collect/state_{i}", column)
-        run.folder.add_metrics(collect=facts)
+        run.folder.add_metrics(collect={**facts, **missing})
+
+
+def _look(run: Run[TrainConfig], data: ArrayData) -> dict[str, float]:
+    """Says what the data lack; returns the share of samples that lack each sensor, if any do.
+
+    Raises:
+        ConfigError: Too few samples are left to learn from.
+    """
+    method = METHODS[run.config.method]
+    shares = missing_shares(data)
+    if shares:
+        whole = int(data.available.all(axis=1).sum())
+        learns = "all" if method.learns_from_incomplete else f"the {whole:,} complete ones"
+        lacking = ", ".join(f"{name} in {share:.1%}" for name, share in shares.items())
+        run.console.print(
+            f"note: of {len(data):,} samples {len(data) - whole:,} lack a sensor (missing: "
+            f"{lacking}); {method.name} learns from {learns}"
+        )
+    check_enough(method, data, "fit", run.config.fit.batch_size, MORE)
+    if run.config.evaluate.probe and len(told := with_state(data)) < len(data):
+        run.console.print(
+            f"note: info['state'] is a finite vector of numbers in {len(told):,} of {len(data):,} "
+            "samples; the others are not probed"
+        )
+    return {f"missing/{name}": share for name, share in shares.items()}
 
 
 def pretrain_stage(run: Run[TrainConfig]) -> None:
@@ -96,7 +129,7 @@ def pretrain_stage(run: Run[TrainConfig]) -> None:
     if run.folder.finished("pretrain"):
         return
     data = ArrayData.load(run.path / DATA)
-    total = config.fit.total_steps(len(data))
+    total = config.fit.total_steps(len(learnable(METHODS[config.method], data)))
     with run.folder.stage("pretrain", ("encoder.safetensors", "encoder.yaml", LOSSES)) as scratch:
         losses = Curve(scratch / LOSSES, "step")
         with progress_bar(run.console, "pretrain", total, "steps") as advance:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmrl.data.arrays import ArrayData
+from mmrl.data.states import join_states, told_state
 from mmrl.modality import Modality
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def collect(
         on_progress: Called with the number of samples so far.
 
     Returns:
-        The observations; where the environment's info has a `state` (an array per environment),
-        this is the target.
+        The observations. Where an environment's info has a `state` that is a finite vector of
+        numbers, this is the target; NaN in samples where it is not.
 
     Raises:
         TypeError: The observation space is no Dict of sensors.
@@ -64,7 +65,8 @@ def collect(
     modalities = Modality.from_space(envs.single_observation_space, kinds, shared_scale, partial)
     envs.action_space.seed(seed)
     parts: list[ArrayData] = []
-    chunk: list[tuple[Mapping[str, NDArray[Any]], NDArray[Any] | None]] = []
+    chunk: list[Mapping[str, NDArray[Any]]] = []
+    states = []
     steps = -(-samples // envs.num_envs)
     for step in range(steps):
         if step == 0:
@@ -74,24 +76,18 @@ def collect(
         else:
             actions = envs.action_space.sample() if policy is None else policy(observations)
             observations, _, _, _, info = envs.step(actions)
-        chunk.append((observations, info.get("state")))
+        chunk.append(observations)
+        states.append(told_state(info))
         if len(chunk) * envs.num_envs >= CHUNK or step == steps - 1:
             parts.append(_stack(chunk, modalities))
             chunk.clear()
             if on_progress is not None:
                 on_progress(min(samples, (step + 1) * envs.num_envs))
     data = ArrayData.concatenate(parts)
+    data.target = join_states(states, envs.num_envs)
     return data if len(data) == samples else data.subset(np.arange(samples))
 
 
-def _stack(
-    chunk: list[tuple[Mapping[str, NDArray[Any]], NDArray[Any] | None]],
-    modalities: tuple[Modality, ...],
-) -> ArrayData:
-    values = {
-        m.name: np.concatenate([observations[m.name] for observations, _ in chunk])
-        for m in modalities
-    }
-    states = [state for _, state in chunk if state is not None]
-    target = np.concatenate(states) if len(states) == len(chunk) else None
-    return ArrayData(values, modalities, target=target).packed()
+def _stack(chunk: list[Mapping[str, NDArray[Any]]], modalities: tuple[Modality, ...]) -> ArrayData:
+    values = {m.name: np.concatenate([seen[m.name] for seen in chunk]) for m in modalities}
+    return ArrayData(values, modalities).packed()

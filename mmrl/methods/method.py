@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmrl.modality import Batch, Modality, mark_missing
+from mmrl.nn.encoder import ModalityEncoder
 from mmrl.nn.standardize import CLIP, Standardize
 
 if TYPE_CHECKING:
@@ -286,6 +287,35 @@ class Method(nn.Module, ABC):
             if not scaling.is_fixed:
                 scaling.estimate(data.readings(modality.name))
 
+    def __str__(self) -> str:
+        """Modalities, their networks, and numbers of parameters; `repr` has every layer.
+
+        Example:
+            >>> from mmrl.methods import METHODS
+            >>> print(METHODS["gmc"]([Modality("touch", (6,), "vector")]))
+            gmc: 10 numbers from any of touch; 21,938 parameters
+              touch: vector (6,)
+                unimodal.touch: VectorEncoder, 6,164 parameters
+                joint.encoders.touch: VectorEncoder, 2,900 parameters
+              all the rest: 12,874 parameters
+        """
+        rest, names = _size(self), ", ".join(self.names)
+        lines = [f"{self.name}: {self.latent_dim} numbers from any of {names}; {rest:,} parameters"]
+        for modality in self.modalities:
+            lines.append(f"  {modality.name}: {modality.kind} {modality.shape}")
+            for path, network in self._networks_of(modality.name):
+                lines.append(f"    {path}: {_kind(network)}, {_size(network):,} parameters")
+                rest -= _size(network)
+        return "\n".join([*lines, f"  all the rest: {rest:,} parameters"])
+
+    def _networks_of(self, name: str) -> list[tuple[str, nn.Module]]:
+        """What is kept under a modality's name, the scaling of its values left out."""
+        return [
+            (path, module)
+            for path, module in self.named_modules()
+            if path.endswith(f".{name}") and not isinstance(module, Standardize)
+        ]
+
     def describe(self) -> dict[str, Any]:
         """What is needed, beside the weights, to build this method again (plain data)."""
         return {
@@ -309,6 +339,16 @@ class Method(nn.Module, ABC):
         settings = {key: _tuples(value) for key, value in config.items()}
         channels = [Modality.from_plain(m) for m in modalities]
         return cls(channels, cls.Config(**settings))
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _kind(module: nn.Module) -> str:
+    """The class of the modality encoder in a network, or else of the network."""
+    found = (part for part in module.modules() if isinstance(part, ModalityEncoder))
+    return type(next(found, module)).__name__
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Every method obeys every law. A new method is covered by one line in CASES."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -172,3 +173,18 @@ def test_methods_learn_in_mixed_precision(name: str) -> None:
     assert np.isfinite(losses).all()
     assert types == {torch.bfloat16}
     assert all(p.dtype == torch.float32 for p in method.parameters())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_printed_it_tells_modalities_networks_and_all_parameters(name: str) -> None:
+    method = subject(name).build()
+    first, *lines = str(method).splitlines()
+    assert first.startswith(f"{name}: {method.latent_dim} numbers from any of ")
+    for modality in method.modalities:
+        assert f"  {modality.name}: {modality.kind} {modality.shape}" in lines
+    *sizes, rest = [
+        int(n.replace(",", "")) for n in re.findall(r"([\d,]+) parameters", str(method))
+    ]
+    assert sum(sizes[1:]) + rest == sizes[0] == sum(p.numel() for p in method.parameters())
+    assert name == "unimodal" or len(sizes) > len(method.modalities)
+    assert ": Standardize" not in str(method)

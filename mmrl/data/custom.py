@@ -72,12 +72,70 @@ def load_file(
         DataError: Nothing there, a damaged file, another layout, or parts that do not fit.
     """
     path = Path(path)
-    raw = parse(read_arrays(path), kinds or {}, steps or {}, resample, shared_scale, partial or {})
+    return from_arrays(
+        read_arrays(path),
+        name=path.stem,
+        kinds=kinds,
+        steps=steps,
+        resample=resample,
+        shared_scale=shared_scale,
+        partial=partial,
+        valid_share=valid_share,
+        seed=seed,
+    )
+
+
+def from_arrays(
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    name: str = "arrays",
+    kinds: Mapping[str, str] | None = None,
+    steps: Mapping[str, int] | None = None,
+    resample: bool = False,
+    shared_scale: Sequence[str] = (),
+    partial: Mapping[str, str] | None = None,
+    valid_share: float = VALID_SHARE,
+    seed: int = 0,
+) -> DataSet:
+    """Makes a data set of arrays in memory, named as they would be in a file.
+
+    Args:
+        arrays: Arrays named `train/<modality>`, `train/target`, the same for `test` and perhaps
+            `valid`. NaN or inf in a modality of a sample means that it is missing there.
+        name: Name of the set in tables.
+        kinds: Kind by modality, as in `load_file`.
+        steps: Length by modality of sequences of different lengths.
+        resample: Whether sequences are stretched to these steps.
+        shared_scale: Modalities whose numbers are all of one unit.
+        partial: What a reading without some of its numbers is, by modality.
+        valid_share: Share of the training samples that becomes the validation split where there
+            is none.
+        seed: Seed of the validation split.
+
+    Raises:
+        DataError: Another layout, or parts that do not fit.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> data = from_arrays(
+        ...     {
+        ...         "train/camera": rng.integers(0, 256, (80, 3, 16, 16), dtype=np.uint8),
+        ...         "train/force": rng.normal(size=(80, 6)),
+        ...         "train/target": rng.integers(0, 4, 80),
+        ...         "test/camera": rng.integers(0, 256, (20, 3, 16, 16), dtype=np.uint8),
+        ...         "test/force": rng.normal(size=(20, 6)),
+        ...         "test/target": rng.integers(0, 4, 20),
+        ...     }
+        ... )
+        >>> [(m.name, m.kind) for m in data.modalities], data.task, data.outputs
+        ([('camera', 'image'), ('force', 'vector')], 'classes', 4)
+    """
+    raw = parse(dict(arrays), kinds or {}, steps or {}, resample, shared_scale, partial or {})
     splits = dict(raw.splits)
     if "valid" not in splits:
         splits["train"], splits["valid"] = split_train(splits["train"], valid_share, seed)
     return DataSet(
-        path.stem, splits["train"], splits["valid"], splits["test"], target_names=raw.target_names
+        name, splits["train"], splits["valid"], splits["test"], target_names=raw.target_names
     )
 
 

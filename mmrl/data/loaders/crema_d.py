@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmrl.data.custom import VALID_SHARE
+from mmrl.data.custom import VALID_SHARE, from_arrays
 from mmrl.data.dataset import SPLITS, DataError, DataSet
 from mmrl.data.features import log_mel, read_wave
-from mmrl.data.loaders.media import Arrays, cached, from_arrays, read_frames
+from mmrl.data.loaders.media import Arrays, cached, read_frames
 from mmrl.data.splits import split_off
 from mmrl.files import read_text
 
@@ -80,9 +80,8 @@ def load_crema_d(
     settings = {
         "split_by": split_by, "test_share": test_share, "seed": seed, "size": size, "steps": steps
     }  # fmt: skip
-    return from_arrays(
-        "crema_d", cached("crema_d", folder, cache, settings, build), valid_share, seed
-    )
+    arrays = cached("crema_d", folder, cache, settings, build)
+    return from_arrays(arrays, name="crema_d", valid_share=valid_share, seed=seed)
 
 
 def _clips(folder: Path) -> list[str]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmrl.data.custom import VALID_SHARE
+from mmrl.data.custom import VALID_SHARE, from_arrays
 from mmrl.data.dataset import SPLITS, DataError, DataSet
-from mmrl.data.loaders.media import Arrays, Text, cached, from_arrays, read_images
+from mmrl.data.loaders.media import Arrays, Text, cached, read_images
 from mmrl.data.splits import split_off
 from mmrl.files import read_json, read_text
 
@@ -177,7 +177,8 @@ def _load(
         return arrays
 
     settings = {"size": size, **text.settings, **(more or {})}
-    return from_arrays(name, cached(name, folder, cache, settings, build), valid_share, seed)
+    arrays = cached(name, folder, cache, settings, build)
+    return from_arrays(arrays, name=name, valid_share=valid_share, seed=seed)
 
 
 def _classes(splits: dict[str, Samples]) -> tuple[str, ...]:

@@ -12,11 +12,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
-from mmrl.data.custom import parse
-from mmrl.data.dataset import DataError, DataSet
+from mmrl.data.dataset import DataError
 from mmrl.data.extras import optional
 from mmrl.data.npz import read_npz, write_npz
-from mmrl.data.splits import split_train
 from mmrl.files import FileError, brief
 
 CACHE = "mmrl_cache"
@@ -57,17 +55,6 @@ def cached(
     except OSError as error:
         raise DataError(f"{error}; give another folder for the features: cache=…") from error
     return arrays
-
-
-def from_arrays(name: str, arrays: Arrays, valid_share: float, seed: int) -> DataSet:
-    """The data set of arrays in the layout of `mmrl.data.custom`."""
-    parsed = parse(arrays)
-    splits = dict(parsed.splits)
-    if "valid" not in splits:
-        splits["train"], splits["valid"] = split_train(splits["train"], valid_share, seed)
-    return DataSet(
-        name, splits["train"], splits["valid"], splits["test"], target_names=parsed.target_names
-    )
 
 
 def read_image(path: Path, size: int) -> UInt8[NDArray[np.uint8], "3 size size"] | None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmrl.data import ArrayData, DataError, Sequences, load
+from mmrl.data import ArrayData, DataError, Sequences, from_arrays, load
 from mmrl.data.custom import load_file
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -51,6 +51,26 @@ def test_a_file_becomes_a_data_set(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batch.values["imu"][0], expected)
     np.testing.assert_array_equal(batch.values["camera"][0], arrays["test/camera"][1])
     assert batch.values["weight"].shape == (1, 1)
+
+
+def test_arrays_in_memory_are_the_same(tmp_path: Path) -> None:
+    arrays = make()
+    arrays["train/weight"][3] = np.nan
+    options: dict[str, Any] = {"steps": {"imu": 5}, "valid_share": 0.25, "seed": 2}
+    loaded = load_file(save(arrays, tmp_path / "mine.npz"), **options)
+    made = from_arrays(arrays, name="mine", **options)
+    assert (made.name, made.modalities, made.target_names) == (
+        loaded.name,
+        loaded.modalities,
+        loaded.target_names,
+    )
+    for split in ("train", "valid", "test"):
+        np.testing.assert_array_equal(made[split].available, loaded[split].available)
+        rows = np.arange(len(made[split]))
+        for name, values in made[split].batch(rows).values.items():
+            np.testing.assert_array_equal(values, loaded[split].batch(rows).values[name])
+    with pytest.raises(DataError, match="the splits train and test are needed"):
+        from_arrays({"camera": arrays["train/camera"]})
 
 
 def test_no_sample_is_lost_or_doubled_by_the_split(tmp_path: Path) -> None:

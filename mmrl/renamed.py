@@ -14,6 +14,9 @@ RENAMED = {
     "agent.action_noise.decay_frames": "agent.action_noise.decay_timesteps",
     "agent.policy_kwargs.activation": "agent.policy_kwargs.activation_fn",
     "collect.policy_frames": "collect.warmup_timesteps",
+    "comparison": "sweep",
+    "comparison.methods": "sweep.runs",
+    "comparison.variants": "sweep.runs",
     "method.trunks": "method.encoders",
 }
 """Keys of settings, old and new."""

@@ -7,13 +7,13 @@ from mmrl.classification.config import (
     MissingConfig,
     classification_from_mapping,
 )
-from mmrl.classification.task import classify
+from mmrl.classification.entry import Classification
 
 __all__ = [
+    "Classification",
     "ClassificationConfig",
     "ClassifierConfig",
     "DataConfig",
     "MissingConfig",
     "classification_from_mapping",
-    "classify",
 ]

@@ -13,7 +13,7 @@ from mmrl.data.sets import LOADERS
 from mmrl.methods import METHODS, PREDICTOR, Method, Supervised
 from mmrl.methods.method import MethodConfig
 from mmrl.methods.settings import read_method
-from mmrl.runs.settings import RunSettings
+from mmrl.runs.settings import RunSettings, SweepConfig, check_known
 from mmrl.settings import ConfigError, typed
 from mmrl.training.config import FitConfig
 
@@ -105,34 +105,6 @@ class ClassifierConfig:
 
 
 @dataclass(frozen=True)
-class MembersConfig:
-    """Several methods instead of one, over the same seeds and training rates.
-
-    Args:
-        methods: By the label that tables and plots show, each with its `name` and settings; empty:
-            a single run.
-        train: Missing rates in training, each of the data's own rule; empty: `missing.train` alone.
-        seeds: Seeds of the runs, one for each method, rate and seed.
-    """
-
-    methods: dict[str, Any] = field(default_factory=dict)
-    train: tuple[float, ...] = ()
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-
-    def __post_init__(self) -> None:
-        for name, values in (("seeds", self.seeds), ("train", self.train)):
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name} must differ, got {list(values)}")
-        if not self.seeds:
-            raise ValueError("seeds must be at least one")
-        if self.train and not self.methods:
-            raise ValueError(
-                f"train={list(self.train)} belongs to a comparison, which has no methods: add "
-                "+method@comparison.methods.<label>=<method>, or set missing.train"
-            )
-
-
-@dataclass(frozen=True)
 class ClassificationConfig:
     """A run: `python -m mmrl.train task=classification`.
 
@@ -144,7 +116,7 @@ class ClassificationConfig:
         classifier: What then predicts.
         method: Name of the method.
         method_settings: Its settings; outputs and task are the data's.
-        comparison: Several methods instead of one.
+        sweep: Several runs instead of one.
         task: `classification`, also where the targets are labels or numbers.
         experiment: Name in the run folder's name.
         label: Name of the method in tables and plots.
@@ -162,7 +134,7 @@ class ClassificationConfig:
     classifier: ClassifierConfig
     method: str
     method_settings: MethodConfig
-    comparison: MembersConfig = field(default_factory=MembersConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     task: str = CLASSIFICATION
     experiment: str = "default"
     label: str = "method"
@@ -174,11 +146,6 @@ class ClassificationConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
-        if self.comparison.methods and self.encoder is not None:
-            raise ValueError(
-                "encoder takes the place of a method, and comparison.methods are several: one run "
-                "for each encoder, joined by python -m mmrl.evaluate 'run=[…]'"
-            )
         self._check_rules("train", self.missing.train)
         if self.missing.valid != AS_TRAINING:
             self._check_rules("valid", self.missing.valid)
@@ -233,8 +200,9 @@ def classification_from_mapping(content: Mapping[str, Any]) -> ClassificationCon
         "fit": FitConfig,
         "pretrain": FitConfig,
         "classifier": ClassifierConfig,
-        "comparison": MembersConfig,
+        "sweep": SweepConfig,
     }
+    check_known(content, [*schemas, "method"])
     parts: dict[str, Any] = {
         name: typed(schema, plain.pop(name, None), name) for name, schema in schemas.items()
     }

@@ -39,8 +39,8 @@ from mmrl.report.scores import (
 )
 from mmrl.runs.device import resolve_device
 from mmrl.runs.folder import RunFolder, json_text
-from mmrl.runs.members import without
 from mmrl.runs.progress import Advance
+from mmrl.runs.sweep import without
 from mmrl.settings import ConfigError
 
 WORDS = {
@@ -49,6 +49,8 @@ WORDS = {
     "rates": "missing rate in the test (%)",
     "rates_title": "modalities are missing at random",
 }
+
+JOINED = ("scores.csv", SUMMARY, SCORES, "scores.png")
 
 Masks = dict[float, Drawn]
 """What is missing, by the missing rate of the test; 0 is the test as it is."""

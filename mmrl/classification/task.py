@@ -23,7 +23,7 @@ from mmrl.report.scores import LOWER_IS_BETTER, SCORES, SUMMARY, main_metric
 from mmrl.runs.device import resolve_device
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.pretrained_encoder import pretrained_encoder
-from mmrl.runs.progress import Advance, Curve, progress_bar
+from mmrl.runs.progress import Advance, Curve, progress_bar, read_curve
 from mmrl.runs.run import Run, at_work
 from mmrl.runs.seeding import CLASSIFIER, FITTING, stream
 from mmrl.settings import ConfigError
@@ -69,6 +69,14 @@ def assist_classification(config: ClassificationConfig, run: RunFolder | None) -
             encoder, _ = pretrain_encoder(config, masked, state, lambda _, __: None)
     state = None if run is None else run.scratch("fit") / STATE
     fit_method(config, masked, encoder, state, lambda _, __: None, lambda _, __: None)
+
+
+def best_in_validation(folder: RunFolder) -> float:
+    """The main score of the weights that were kept, in validation; see `main_metric`."""
+    columns = read_curve(folder.path / VALIDATION)
+    metric = main_metric(name for name in columns if name != "step" and "/" not in name)
+    best = columns["step"] == folder.metrics()["fit"]["best_step"]
+    return float(columns[metric][best][-1])
 
 
 def data_stage(run: Run[ClassificationConfig], data: DataSet) -> Masks:

@@ -11,12 +11,12 @@ from mmrl.control.config import ConditionConfig, TrainConfig
 from mmrl.control.envs import Envs, make_envs, with_faults
 from mmrl.control.first_steps import Observation, first_steps
 from mmrl.methods import METHODS, Method
-from mmrl.methods.settings import NO_METHOD
 from mmrl.methods.supervised import Supervised
 from mmrl.modality import Modality
 from mmrl.runs.device import check_device
 from mmrl.runs.folder import RunFolder, RunFolderError
 from mmrl.runs.pretrained_encoder import pretrained_encoder
+from mmrl.runs.sweep import run_names
 from mmrl.settings import ConfigError
 from mmrl.training.augment import Augment
 from mmrl_agents.config import check_actions
@@ -46,7 +46,7 @@ def check_environment(config: TrainConfig) -> None:
         check_faults(config, envs)
         check_actions(config.agent.algorithm, envs.single_action_space)
         method = _method(config, modalities, first_steps(config.env, envs))
-        _check_agents(config, envs, method)
+        _check_agent(config, envs, method)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"env {config.env.id!r}: {error}") from error
     finally:
@@ -89,22 +89,18 @@ def _method(
     return method
 
 
-def _check_agents(config: TrainConfig, envs: Envs, method: Method | None) -> None:
-    """Builds the agent on every representation that one is trained on.
+def _check_agent(config: TrainConfig, envs: Envs, encoder: Method | None) -> None:
+    """Builds the agent.
 
     Raises:
         ValueError: It cannot be built.
     """
-    variants = config.comparison.variants.values()
-    plain = {variant.representation == NO_METHOD for variant in variants} or {method is None}
-    for without in plain:
-        encoder, seen = None if without else method, envs
-        if config.agent.normalize and encoder is None:
-            seen = VectorNormalizeChannels(seen)
-        if config.faults.models or config.agent.finetune:
-            seen = with_faults(seen, config.faults)
-        spaces = seen.single_observation_space, envs.single_action_space
-        check_agent(config.agent, *spaces, encoder)
+    seen = envs
+    if config.agent.normalize and encoder is None:
+        seen = VectorNormalizeChannels(seen)
+    if config.faults.models or config.agent.finetune:
+        seen = with_faults(seen, config.faults)
+    check_agent(config.agent, seen.single_observation_space, envs.single_action_space, encoder)
 
 
 def check_trained(run: RunFolder, config: TrainConfig) -> None:
@@ -113,11 +109,10 @@ def check_trained(run: RunFolder, config: TrainConfig) -> None:
     Raises:
         RunFolderError: It has none; what to do is said.
     """
-    if config.comparison.variants:
-        seed = config.comparison.seeds[0]
-        members = ", ".join(f"{run.path}/{name}-seed{seed}" for name in config.comparison.variants)
+    if config.sweep.runs:
+        names = ", ".join(f"{run.path}/{name}" for name in run_names(config.sweep))
         raise RunFolderError(
-            f"{run.path} is a comparison of several agents; name the folder of one: {members}"
+            f"{run.path} is a sweep of several runs; name the folder of one: {names}"
         )
     if not run.finished("train"):
         raise RunFolderError(
@@ -147,10 +142,7 @@ def check_faults(config: TrainConfig, envs: Envs) -> None:
         ConfigError: One names a sensor that does not exist, or cannot befall it.
     """
     _check_conditions(config.evaluate.conditions, envs)
-    keep = config.faults.keep_at_least
-    _check_faults("faults", config.faults.models, envs, keep)
-    for name, variant in config.comparison.variants.items():
-        _check_faults(f"comparison.variants.{name}", variant.faults, envs, keep)
+    _check_faults("faults", config.faults.models, envs, config.faults.keep_at_least)
 
 
 def _check_conditions(conditions: Sequence[ConditionConfig], envs: Envs) -> None:

@@ -7,13 +7,13 @@ refused before any work, with what is known.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from mmrl.methods.method import MethodConfig
-from mmrl.methods.settings import NO_METHOD, read_method
+from mmrl.methods.settings import read_method
 from mmrl.report.robustness import REWARD_PER_STEP, check_score
-from mmrl.runs.settings import RunSettings
+from mmrl.runs.settings import RunSettings, SweepConfig, check_known
 from mmrl.settings import ConfigError, typed
 from mmrl.training.config import FitConfig
 from mmrl_agents.config import AgentConfig
@@ -181,44 +181,6 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
-class VariantConfig:
-    """One of the agents that a comparison trains.
-
-    Args:
-        representation: `method`: on the latents of the configured method; `none`: Stable-Baselines3
-            learns from the Dict observation itself.
-        faults: Fault specifications while the policy is trained.
-    """
-
-    representation: str = "method"
-    faults: list[dict[str, Any]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if self.representation not in ("method", NO_METHOD):
-            raise ValueError(
-                f"representation is {self.representation!r}; known: 'method', '{NO_METHOD}'"
-            )
-        make_faults(self.faults)
-
-
-@dataclass(frozen=True)
-class ComparisonConfig:
-    """Several agents, trained with the same number of environment steps over the same seeds.
-
-    Args:
-        variants: By the name that tables and plots show; empty: a single run.
-        seeds: Seeds of the runs, one run for each variant and seed.
-    """
-
-    variants: dict[str, VariantConfig] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0, 1, 2)
-
-    def __post_init__(self) -> None:
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must be at least one and differ, got {list(self.seeds)}")
-
-
-@dataclass(frozen=True)
 class TrainConfig:
     """A run: `python -m mmrl.train`.
 
@@ -229,7 +191,7 @@ class TrainConfig:
         fit: How the encoder is pretrained.
         evaluate: How robustness is measured.
         faults: How sensors fail while the policy is trained.
-        comparison: Several agents instead of one.
+        sweep: Several runs instead of one.
         method: Name of the representation's method; `none`: learn from the observation itself.
         method_settings: Settings of the method; None where there is no method.
         task: `control`.
@@ -249,7 +211,7 @@ class TrainConfig:
     fit: FitConfig
     evaluate: EvaluateConfig
     faults: FaultsConfig
-    comparison: ComparisonConfig
+    sweep: SweepConfig
     method: str
     method_settings: MethodConfig | None
     task: str = CONTROL
@@ -284,8 +246,9 @@ def from_mapping(content: Mapping[str, Any]) -> TrainConfig:
         "fit": FitConfig,
         "evaluate": EvaluateConfig,
         "faults": FaultsConfig,
-        "comparison": ComparisonConfig,
+        "sweep": SweepConfig,
     }
+    check_known(content, [*schemas, "method"])
     given = {name: plain.pop(name, None) for name in (*schemas, "method")}
     rest = typed(RunSettings, plain, "")
     method, settings = read_method(given.pop("method"))
@@ -299,21 +262,6 @@ def from_mapping(content: Mapping[str, Any]) -> TrainConfig:
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
-
-
-def to_stored(config: TrainConfig) -> dict[str, Any]:
-    """A configuration as `config.yaml` has it: plain data that `from_mapping` reads."""
-    content = asdict(config)
-    settings = content.pop("method_settings") or {}
-    plain = _lists({**content, "method": {"name": config.method, **settings}})
-    assert isinstance(plain, dict)
-    return plain
-
-
-def _lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _lists(item) for key, item in value.items()}
-    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _positive(config: Any, *names: str) -> None:

@@ -15,20 +15,18 @@ from omegaconf.errors import OmegaConfBaseException
 from mmrl.checkpoint import CheckpointError
 from mmrl.runs.composed import CONFIGS, Composed
 from mmrl.runs.folder import RunFolderError, differences
-from mmrl.runs.members import MembersFailedError
+from mmrl.runs.sweep import SweepFailedError
 from mmrl.settings import ConfigError, unknown_setting
 
-KNOWN = (CheckpointError, ConfigError, FloatingPointError, MembersFailedError, RunFolderError)
+KNOWN = (CheckpointError, ConfigError, FloatingPointError, RunFolderError, SweepFailedError)
 """Errors whose message is all that a user needs."""
 REFUSED = 2
 INTERRUPTED = 130
 
-METHODS = "comparison.methods"
+RUNS = "sweep.runs"
 OPEN = (
     "agent.arguments",
     "agent.policy_kwargs",
-    METHODS,
-    "comparison.variants",
     "data.missing",
     "data.options",
     "env.kinds",
@@ -38,25 +36,27 @@ OPEN = (
     "method.attention_dropout",
     "method.encoders",
     "pretrain.augment",
+    RUNS,
 )
 """Groups that take more settings than the files list."""
 
 
-def command_line(name: str, work: Callable[[Composed], None]) -> None:
+def command_line(name: str, work: Callable[[Composed], float | None]) -> None:
     """Composes the settings from `<name>.yaml` and the command line, and does the work.
 
-    What is wrong with settings, run folders or members of a comparison is said in a sentence,
+    What is wrong with settings, run folders or runs of a sweep is said in a sentence,
     without a traceback, and ends the process with status 2.
 
     Args:
         name: Name of the file in `configs/`.
-        work: Called with the composed settings, once for each job of a sweep.
+        work: Called with the composed settings, once for each job of a sweep; what it returns is
+            what a sweeper such as Optuna's optimises.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or Hydra ends the process on its own errors
 
-    def job(settings: Composed) -> None:
+    def job(settings: Composed) -> float | None:
         try:
-            work(settings)
+            return work(settings)
         except KNOWN as error:
             refuse(str(error))
         except OSError as error:  # a full disk, a folder that may not be written
@@ -123,9 +123,11 @@ def _is_set(settings: Mapping[str, Any], key: str) -> bool:
 
 
 def _hint(where: str, key: str) -> str:
-    """How a group that is open takes another setting; methods come from their files."""
-    group = "method@" * (where == METHODS)
-    return f"\nadd another one with: +{group}{where}.{key}=..." if where in OPEN else ""
+    """How a group that is open takes another setting; a run of a sweep may differ in any."""
+    if where == RUNS:
+        return f"\nadd another one with: +method@{RUNS}.{key}.method=... or +{RUNS}.{key}={{...}}"
+    opened = where in OPEN or where.startswith(f"{RUNS}.")
+    return f"\nadd another one with: +{where}.{key}=..." if opened else ""
 
 
 def _readable(error: HydraException) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from mmrl.settings import ConfigError, unknown_setting
 
 
 @dataclass(frozen=True)
@@ -16,3 +20,70 @@ class RunSettings:
     device: str = "auto"
     outputs: str = "outputs"
     encoder: str | None = None
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Several runs in one folder, joined in one table and one plot.
+
+    Args:
+        runs: What each run has in place of the other settings, by the label that tables and plots
+            show; empty: a single run. A group that names what it is of (a method, an algorithm, an
+            environment, a data set) takes the whole group's place, all else is merged.
+        rates: Missing rates in training, of every run; empty: what the settings say.
+        seeds: Seeds of the runs, one run for each label, rate and seed.
+    """
+
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rates: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be at least one and differ, got {list(self.seeds)}")
+        if len(set(self.rates)) < len(self.rates):
+            raise ValueError(f"rates must differ, got {list(self.rates)}")
+        if self.rates and not self.runs:
+            raise ValueError(
+                f"rates={list(self.rates)} belong to a sweep, which has no runs: add "
+                "+sweep.runs.<label>=..., or set the rate of a single run"
+            )
+        for label, own in self.runs.items():
+            if wrong := sorted(set(own) & {"label", "outputs", "seed", "sweep", "task"}):
+                raise ValueError(f"runs.{label} cannot have a {wrong[0]} of its own")
+
+
+def check_known(content: Mapping[str, Any], groups: Collection[str]) -> None:
+    """Refuses what is neither a group of a run's settings nor one of `RunSettings`.
+
+    Args:
+        content: The settings, as plain data.
+        groups: Names of the groups that the run's task has.
+
+    Raises:
+        ConfigError: There are others; what is known is said.
+    """
+    known = [*(f.name for f in fields(RunSettings)), *groups]
+    if unknown := [key for key in content if key not in known]:
+        raise ConfigError(unknown_setting("", unknown, known))
+
+
+def to_stored(config: Any, without: Collection[str] = ()) -> dict[str, Any]:
+    """The settings of a run as `config.yaml` has them: plain data that its task reads.
+
+    Args:
+        config: A frozen dataclass whose `method` and `method_settings` are one group of the file.
+        without: Settings of the method that no file has.
+    """
+    content = asdict(config)
+    method = content.pop("method_settings") or {}
+    settings = {key: value for key, value in method.items() if key not in without}
+    plain = _lists({**content, "method": {"name": config.method, **settings}})
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value

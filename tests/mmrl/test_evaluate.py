@@ -11,13 +11,14 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
     EventAccumulator,
 )
 
-from mmrl.control.config import TrainConfig, from_mapping, to_stored
+from mmrl.control.config import TrainConfig, from_mapping
 from mmrl.control.task import train
 from mmrl.evaluate import work
 from mmrl.report.robustness import ROWS, read_rows
 from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder, RunFolderError
 from mmrl.runs.progress import make_console
+from mmrl.runs.settings import to_stored
 from mmrl.settings import ConfigError
 from mmrl_envs.pendulum import MultimodalPendulumEnv
 
@@ -134,8 +135,8 @@ def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
         evaluate(f"run={run.path}")
 
 
-def test_a_comparison_is_refused_and_its_members_are_named(tmp_path: Path) -> None:
-    made = config(0, "+comparison.variants.plain.representation=none", "comparison.seeds=[7]")
+def test_a_sweep_is_refused_and_its_runs_are_named(tmp_path: Path) -> None:
+    made = config(0, "+sweep.runs.plain.method.name=none", "sweep.seeds=[7]")
     run = RunFolder.create(tmp_path / "run", to_stored(made))
     with pytest.raises(RunFolderError, match=r"name the folder of one: .*/run/plain-seed7"):
         evaluate(f"run={run.path}")

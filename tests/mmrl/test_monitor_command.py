@@ -8,13 +8,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 import mmrl
-from mmrl.control.config import EnvConfig, TrainConfig, from_mapping, to_stored
+from mmrl.control.config import EnvConfig, TrainConfig, from_mapping
 from mmrl.control.envs import make_envs
 from mmrl.control.task import train
 from mmrl.monitor import CommandConfig, left_out, work
 from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder, RunFolderError
 from mmrl.runs.progress import make_console
+from mmrl.runs.settings import to_stored
 from mmrl.settings import ConfigError, typed
 
 QUICK = ["episodes=3", "monitor.steps=30", "monitor.samples=300", "monitor.calibration=300"]

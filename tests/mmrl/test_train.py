@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,16 @@ import yaml
 from hydra import compose, initialize_config_dir
 
 import mmrl
-from mmrl.control.comparison import compare
-from mmrl.control.config import TrainConfig, from_mapping, to_stored
+from mmrl.control.config import TrainConfig, from_mapping
+from mmrl.control.entry import Control
 from mmrl.control.task import collect_stage, train
 from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder, RunFolderError
-from mmrl.runs.members import MembersFailedError
 from mmrl.runs.progress import Curve, make_console, read_curve
 from mmrl.runs.run import at_work
+from mmrl.runs.settings import to_stored
+from mmrl.runs.sweep import SweepFailedError, run_sweep
+from mmrl.runs.task import Work
 from tests.mmrl.training_command import assert_refused, command
 
 STAGES = ["collect", "pretrain", "train", "evaluate"]
@@ -180,38 +181,43 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr("mmrl.files.os.replace", full)
 
 
-def test_a_comparison_joins_its_runs_and_continues(tmp_path: Path) -> None:
-    variants = "{gmc: {}, plain: {representation: none}}"
+def test_a_sweep_joins_its_runs_and_continues(tmp_path: Path) -> None:
+    runs = "{gmc: {}, plain: {method: {name: none}}}"
     made = config(
         "evaluate.video=false",
         "agent.total_timesteps=120",
-        f"+comparison.variants={variants}",
-        "comparison.seeds=[0,1]",
+        f"+sweep.runs={runs}",
+        "sweep.seeds=[0,1]",
     )
     run = RunFolder.create(tmp_path / "run", to_stored(made))
     trained: list[str] = []
 
-    def until(limit: int, failing: str = "") -> Callable[[TrainConfig, RunFolder, Any], None]:
-        def work(single: TrainConfig, member: RunFolder, console: Any) -> None:
-            if not member.finished("evaluate"):
-                trained.append(member.path.name)
-                if len(trained) > limit:
-                    raise KeyboardInterrupt
-                if member.path.name == failing:
-                    raise FloatingPointError("the loss became nan")
-            train(single, member, console)
+    class Until(Control):
+        def __init__(self, limit: int, failing: str = "") -> None:
+            self.limit, self.failing = limit, failing
 
-        return work
+        def prepare(self, config: TrainConfig) -> Work:
+            work = super().prepare(config)
+
+            def watched(folder: RunFolder, console: Any) -> None:
+                trained.append(folder.path.name)
+                if len(trained) > self.limit:
+                    raise KeyboardInterrupt
+                if folder.path.name == self.failing:
+                    raise FloatingPointError("the loss became nan")
+                work(folder, console)
+
+            return watched
 
     with pytest.raises(KeyboardInterrupt):
-        compare(made, run, make_console(), until(2))
-    with pytest.raises(MembersFailedError, match=r"1 member failed: gmc-seed1; error\.txt in"):
-        compare(made, RunFolder.open(run.path), make_console(), until(9, "gmc-seed1"))
+        run_sweep(Until(2), run, make_console())
+    with pytest.raises(SweepFailedError, match=r"1 run failed: gmc-seed1; error\.txt in"):
+        run_sweep(Until(9, "gmc-seed1"), RunFolder.open(run.path), make_console())
     assert trained == ["gmc-seed0", "plain-seed0", "gmc-seed1", "gmc-seed1", "plain-seed1"]
     assert "the loss became nan" in (run.path / "gmc-seed1" / "error.txt").read_text()
     assert "gmc" in (run.path / "robustness.csv").read_text()
     assert not RunFolder.open(run.path).stages
-    compare(made, RunFolder.open(run.path), make_console(), until(9))
+    run_sweep(Until(9), RunFolder.open(run.path), make_console())
     assert trained[5:] == ["gmc-seed1"]
     with (run.path / "robustness.csv").open() as file:
         rows = list(csv.DictReader(file))

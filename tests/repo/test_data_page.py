@@ -12,10 +12,11 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from mmrl import checkpoint, evaluate, monitor
-from mmrl.classification.comparison import member_content
+from mmrl import checkpoint, monitor
 from mmrl.classification.config import CLASSIFICATION, classification_from_mapping
+from mmrl.classification.entry import Classification
 from mmrl.control.config import from_mapping
+from mmrl.control.measure import MeasureConfig
 from mmrl.data import load
 from mmrl.data.__main__ import main as data_command
 from mmrl.data.check import check_file
@@ -24,6 +25,7 @@ from mmrl.data.protocol import Drawn
 from mmrl.data.sets import LOADERS, SHIPPED
 from mmrl.methods import METHODS
 from mmrl.runs.composed import CONFIGS, to_plain
+from mmrl.runs.sweep import run_content
 from mmrl.settings import typed
 from mmrl.training.config import FitConfig
 
@@ -118,8 +120,8 @@ def test_every_command_composes(words: list[str]) -> None:
     (_, name), overrides = words[0].split("."), [w for w in words[1:] if w not in ("-m", "--help")]
     plain = composed(name, overrides)
     if name == "evaluate":
-        plain["run"] = [plain["run"]] if isinstance(plain["run"], str) else plain["run"]
-        typed(evaluate.CommandConfig, plain, "")
+        plain.pop("run")
+        typed(MeasureConfig, plain, "")
     elif name == "monitor":
         typed(monitor.CommandConfig, plain, "")
     else:
@@ -127,9 +129,9 @@ def test_every_command_composes(words: list[str]) -> None:
         if plain["task"] != CLASSIFICATION:
             from_mapping(plain)
             return
-        seeds = classification_from_mapping(plain).comparison.seeds
-        for label in plain["comparison"]["methods"]:
-            classification_from_mapping(member_content(plain, label, None, seeds[0]))
+        task = Classification()
+        for label in classification_from_mapping(plain).sweep.runs:
+            task.read(run_content(task, plain, label, None, 0))
 
 
 def composed(name: str, overrides: list[str]) -> dict[str, Any]:

@@ -23,10 +23,11 @@ LAYERS = (
     ("mmrl_agents",),
     ("mmrl.runs", "mmrl.report"),
     ("mmrl.control", "mmrl.classification"),
+    ("mmrl.launch",),
     ("mmrl.evaluate", "mmrl.monitor", "mmrl.train"),
 )
 COMMANDS = LAYERS[-1]
-TASKS = LAYERS[-2]
+TASKS = LAYERS[-3]
 ONLY_IN = {
     "hydra": ("mmrl.runs.command_line",),
     "omegaconf": ("mmrl.runs.command_line", "mmrl.runs.composed"),

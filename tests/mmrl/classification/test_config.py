@@ -56,11 +56,7 @@ from tests.mmrl.small_classification import config
         ),
         (["method=smil", "method.common_dim=0"], r"common_dim must be null or at least 1, got 0"),
         (["device=gpux"], r"device is 'gpux', which cannot be used here: .*\. Set auto, cpu"),
-        (["comparison.train=[0.5]"], r"comparison: train=\[0\.5\] belongs to a comparison, which"),
-        (
-            ["+method@comparison.methods.sum=sum", "encoder=outputs/latest"],
-            r"encoder takes the place of a method, and comparison\.methods are several",
-        ),
+        (["sweep.rates=[0.5]"], r"sweep: rates=\[0\.5\] belong to a sweep, which has no runs"),
         (["+method.encoders.smell={}"], r"method: encoders names \['smell'\]"),
         (["+fit.augment.smell.noise=1"], r"fit: augment names \['smell'\]; the modalities are"),
         (["+pretrain.augment.sound.rotate=9"], r"pretrain: augment\.sound: rotate does not fit a"),

@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 
 import mmrl
 from mmrl.control.check import check_environment
-from mmrl.control.config import TrainConfig, from_mapping, to_stored
+from mmrl.control.config import TrainConfig, from_mapping
 from mmrl.control.envs import make_env, make_envs
 from mmrl.control.policy import train_policy
 from mmrl.control.task import train
@@ -28,6 +28,7 @@ from mmrl.report.robustness import ROWS, read_rows
 from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.progress import Curve, make_console
+from mmrl.runs.settings import to_stored
 from mmrl.settings import ConfigError
 from mmrl_agents.acting import ObservationPolicy
 from mmrl_envs.faults import expected_rates, make_faults

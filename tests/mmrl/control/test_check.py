@@ -7,7 +7,10 @@ from hydra import compose, initialize_config_dir
 
 from mmrl.control.check import check_conditions, check_environment
 from mmrl.control.config import TrainConfig, from_mapping
+from mmrl.control.entry import Control
 from mmrl.runs.composed import CONFIGS, to_plain
+from mmrl.runs.settings import to_stored
+from mmrl.runs.sweep import check_sweep
 from mmrl.settings import ConfigError
 
 CART = ["env=gymnasium", "env.id=CartPole-v1", "agent=ppo", "method=none"]
@@ -58,7 +61,9 @@ def test_faults_of_training_that_do_not_fit() -> None:
         check_environment(config(f"faults.models=[{UNFIT}]"))
 
 
-def test_faults_of_variants_that_do_not_fit() -> None:
-    told, nosy = "{faults: [{pattern: fixed}]}", "{faults: [{pattern: fixed, channels: [smell]}]}"
-    with pytest.raises(ConfigError, match=r"comparison\.variants\.nosy: no channels \['smell'"):
-        check_environment(config(f"+comparison.variants={{told: {told}, nosy: {nosy}}}"))
+def test_faults_of_one_run_of_a_sweep_that_do_not_fit() -> None:
+    told, nosy = "[{pattern: fixed}]", "[{pattern: fixed, channels: [smell]}]"
+    runs = f"{{told: {{faults: {{models: {told}}}}}, nosy: {{faults: {{models: {nosy}}}}}}}"
+    made = config(f"+sweep.runs={runs}", "method=none")
+    with pytest.raises(ConfigError, match=r"sweep\.runs\.nosy: .*no channels \['smell'"):
+        check_sweep(Control(), to_stored(made))

@@ -14,6 +14,7 @@ from mmrl.control.collect import check_collecting, collect_data, given_policy, t
 from mmrl.control.task import train
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.progress import make_console
+from mmrl.runs.settings import to_stored
 from mmrl.settings import ConfigError
 from tests.mmrl.control.test_any_environment import FLAT, SMALL_SAC, SPLIT, config, run, wrapped
 
@@ -79,7 +80,7 @@ def test_a_run_killed_while_its_policy_is_trained_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = config(*WARMUP)
-    folder = RunFolder.create(tmp_path / "run", mmrl.control.config.to_stored(settings))
+    folder = RunFolder.create(tmp_path / "run", to_stored(settings))
     with monkeypatch.context() as patch:
         patch.setattr(
             "mmrl.control.task.collect_data", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)

@@ -15,12 +15,12 @@ from mmrl.control.config import (
     FaultsConfig,
     TrainConfig,
     from_mapping,
-    to_stored,
 )
 from mmrl.methods import METHODS
 from mmrl.methods.gmc.method import GMC, GMCConfig
 from mmrl.modality import Modality
 from mmrl.runs.composed import CONFIGS, to_plain
+from mmrl.runs.settings import to_stored
 from mmrl.settings import ConfigError, typed
 from mmrl.training.config import FitConfig
 from mmrl_agents.config import AgentConfig
@@ -160,15 +160,9 @@ def test_the_paper_is_configured_as_it_is() -> None:
         ("method.temperature=0", r"method: temperature must be positive"),
         ("env=gymnasium", r"env\.id"),
         ("env.score=x", r"env: score is 'x'; known: .*reward_per_step.*return"),
-        ("comparison.seeds=[1,1]", r"seeds must be at least one and differ, got \[1, 1\]"),
-        (
-            "+comparison.variants.a={representation: x}",
-            r"variants\.a: representation is 'x'; known",
-        ),
-        (
-            "+comparison.variants.a={faults: [{pattern: bernouli}]}",
-            r"variants\.a: pattern must be one of .*'bernoulli'.* got 'bernouli'",
-        ),
+        ("sweep.seeds=[1,1]", r"seeds must be at least one and differ, got \[1, 1\]"),
+        ("sweep.rates=[0.5]", r"sweep: rates=\[0\.5\] belong to a sweep, which has no runs"),
+        ("+sweep.runs.a.seed=3", r"sweep: runs\.a cannot have a seed of its own"),
     ],
 )
 def test_bad_settings_are_refused(override: str, message: str) -> None:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 
 from mmrl import evaluate
-from mmrl.control.comparison import compare
-from mmrl.control.config import TrainConfig, from_mapping, to_stored
+from mmrl.control.config import TrainConfig, from_mapping
+from mmrl.control.entry import Control
 from mmrl.control.envs import make_envs
 from mmrl.control.normalization_statistics import config_of, keep_statistics
 from mmrl.control.task import train
 from mmrl.report.robustness import ROWS, read_rows
 from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder
-from mmrl.runs.members import MembersFailedError
 from mmrl.runs.progress import make_console
+from mmrl.runs.settings import to_stored
+from mmrl.runs.sweep import SweepFailedError, run_sweep
+from mmrl.runs.task import Work
 from mmrl.settings import ConfigError
-from mmrl.train import prepare
 from mmrl_envs.wrappers.channel_statistics import ChannelStatistics
 
 SPLIT = "{name: split, slices: {angle: [0, 2], speed: [2, 3]}}"
@@ -64,7 +64,7 @@ def test_a_run_is_evaluated_and_continued_where_it_was_moved(tmp_path: Path) -> 
         quick = ["episodes=2", "n_envs=2", "rates=[]", "video=false"]
         evaluate.work(compose("evaluate", overrides=[f"run={moved.path}", *quick]))
     assert len(read_rows(moved.path / "evaluation-1" / ROWS)) == 3
-    prepare(moved.config, moved)
+    Control().prepare(config_of(moved))
     assert seen(config_of(moved)) == before
 
 
@@ -85,22 +85,23 @@ def test_runs_without_a_copy_read_where_their_settings_say(tmp_path: Path) -> No
     assert config_of(run) == made
     file.unlink()
     with pytest.raises(ConfigError, match=r"no statistics of channels at .*channels\.npz"):
-        prepare(run.config, run)
+        Control().prepare(config_of(run))
 
 
-def test_a_comparison_keeps_them_for_members_that_start_later(tmp_path: Path) -> None:
+def test_a_sweep_keeps_them_for_runs_that_start_later(tmp_path: Path) -> None:
     file = written(tmp_path / "channels.npz", 3.0)
-    made = config(file, "+comparison.variants={a: {representation: none}}")
+    made = config(file, "+sweep.runs={a: {}}")
     run = RunFolder.create(tmp_path / "run", to_stored(made))
     speeds = []
 
-    def fail(single: TrainConfig, member: RunFolder, console: Any) -> None:
-        speeds.append(seen(single))
-        raise FloatingPointError
+    class Failing(Control):
+        def prepare(self, config: TrainConfig) -> Work:
+            speeds.append(seen(config))
+            raise FloatingPointError
 
     expected = seen(made)
     for _ in range(2):
-        with pytest.raises(MembersFailedError):
-            compare(config_of(run), run, make_console(), fail)
+        with pytest.raises(SweepFailedError):
+            run_sweep(Failing(), run, make_console())
         file.unlink(missing_ok=True)
-    assert speeds == [expected] * 2 * len(made.comparison.seeds)
+    assert speeds == [expected] * 2 * len(made.sweep.seeds)

@@ -30,7 +30,10 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
             ["method=gmc_supervised", "method.attention_dropout.audio=0.2"],
             "+method.attention_dropout.audio=...",
         ),
-        (["comparison.methods.smil.clusters=20"], "+method@comparison.methods.smil=..."),
+        (
+            ["sweep.runs.smil.fit.steps=20"],
+            "+method@sweep.runs.smil.method=... or +sweep.runs.smil={...}",
+        ),
     ],
 )
 def test_groups_that_take_more_say_how(

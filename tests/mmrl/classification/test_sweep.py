@@ -15,17 +15,18 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 from torch import Tensor
 
-from mmrl import train
-from mmrl.classification import comparison
-from mmrl.classification.comparison import member_content
+from mmrl.classification import entry
+from mmrl.classification.entry import Classification
 from mmrl.classification.task import classify
+from mmrl.launch import assist
 from mmrl.methods import Supervised
 from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder
-from mmrl.runs.members import MembersFailedError
 from mmrl.runs.progress import make_console
+from mmrl.runs.sweep import SweepFailedError, check_sweep, run_content, run_sweep
 from mmrl.settings import ConfigError
 
+TASK = Classification()
 METHODS = ("concat", "late_fusion")
 SMALL = [
     "missing.test=[0.5]",
@@ -34,8 +35,8 @@ SMALL = [
     "fit.validate_every=2",
     "fit.accelerator=cpu",
     "device=cpu",
-    "comparison.train=[0.0,0.5]",
-    "comparison.seeds=[0,1]",
+    "sweep.rates=[0.0,0.5]",
+    "sweep.seeds=[0,1]",
 ]
 
 
@@ -53,7 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def content(data: Path, *overrides: str, methods: tuple[str, ...] = METHODS) -> dict[str, Any]:
-    members = [f"+method@comparison.methods.{name}={name}" for name in methods]
+    members = [f"+method@sweep.runs.{name}.method={name}" for name in methods]
     chosen = ["task=classification", "data=file", f"data.path={data}", *members, *SMALL]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         plain = to_plain(compose("train", overrides=[*chosen, *overrides]))
@@ -62,9 +63,9 @@ def content(data: Path, *overrides: str, methods: tuple[str, ...] = METHODS) -> 
 
 
 def start(settings: Mapping[str, Any], path: Path) -> RunFolder:
-    _, work = train.prepare(settings)
+    check_sweep(TASK, settings)
     run = RunFolder.open(path) if path.exists() else RunFolder.create(path, settings)
-    work(run, make_console())
+    run_sweep(TASK, run, make_console())
     return run
 
 
@@ -73,7 +74,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_members_are_trained_once_and_joined(
+def test_runs_are_trained_once_and_joined(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[str] = []
@@ -85,7 +86,7 @@ def test_members_are_trained_once_and_joined(
         trained.append(member.path.name)
         classify(config, found, member, console)
 
-    monkeypatch.setattr(comparison, "classify", until)
+    monkeypatch.setattr(entry, "classify", until)
     settings, path = content(data), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         start(settings, path)
@@ -122,7 +123,7 @@ def test_members_are_trained_once_and_joined(
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_member_that_fails_stops_no_other(
+def test_a_run_that_fails_stops_no_other(
     data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -137,9 +138,9 @@ def test_a_member_that_fails_stops_no_other(
         return loss * torch.nan if broken and method.name == name else loss
 
     monkeypatch.setattr(Supervised, "task_loss", diverging)
-    overrides = ["comparison.train=[]", "missing.train=0.3", "comparison.seeds=[0]"]
+    overrides = ["sweep.rates=[]", "missing.train=0.3", "sweep.seeds=[0]"]
     settings, path = content(data, *overrides), tmp_path / "run"
-    with pytest.raises(MembersFailedError, match=rf"1 member failed: {name}-seed0; error.txt") as e:
+    with pytest.raises(SweepFailedError, match=rf"1 run failed: {name}-seed0; error.txt") as e:
         start(settings, path)
     assert f"resume={path}" in str(e.value)
     (other,) = set(METHODS) - {name}
@@ -147,88 +148,91 @@ def test_a_member_that_fails_stops_no_other(
     assert json.loads((path / "scores.json").read_text())["failed"] == [f"{name}-seed0"]
     printed = " ".join(capsys.readouterr().out.split())
     assert f"{name}-seed0 failed: the loss became nan at step 1: lower lr" in printed
-    assert f"one seed; 1 member failed: {name}-seed0" in printed
+    assert f"one seed; 1 run failed: {name}-seed0" in printed
     text = (path / f"{name}-seed0" / "error.txt").read_text()
     assert text.startswith("Traceback")
     assert "FloatingPointError: the loss became nan" in text
     assert not RunFolder.open(path).stages
     broken = False
     run = start(settings, path)
-    assert list(run.stages) == ["compare"]
+    assert list(run.stages) == ["join"]
     assert not list(path.glob("*/error.txt"))
     assert {row["method"] for row in rows_of(path / "scores.csv")} == set(METHODS)
     assert "failed" not in capsys.readouterr().out
 
 
-def test_where_all_members_fail_nothing_is_joined(
+def test_where_all_runs_fail_nothing_is_joined(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(comparison, "classify", fails)
-    with pytest.raises(MembersFailedError, match="8 members failed: concat-train0-seed0, "):
+    monkeypatch.setattr(entry, "classify", fails)
+    with pytest.raises(SweepFailedError, match="8 runs failed: concat-train0-seed0, "):
         start(content(data), tmp_path / "run")
     assert not list((tmp_path / "run").glob("scores*"))
 
 
-def test_a_full_disk_ends_a_comparison(
+def test_a_full_disk_ends_a_sweep(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(comparison, "classify", fails)
+    monkeypatch.setattr(entry, "classify", fails)
     with pytest.raises(OSError, match="No space left"):
         start(content(data), tmp_path / "run")
 
 
-def test_members_differ_from_each_other_in_nothing_else(data: Path) -> None:
+def test_runs_differ_from_each_other_in_nothing_else(data: Path) -> None:
     settings = content(data)
-    made = member_content(settings, "concat", 0.5, 3)
+    made = run_content(TASK, settings, "concat", 0.5, 3)
     assert (made["label"], made["seed"], made["method"]["name"]) == ("concat", 3, "concat")
     assert made["missing"] == {**settings["missing"], "train": 0.5}
     assert made["data"]["options"]["seed"] == 3
-    assert made["comparison"] == {}
+    assert made["sweep"] == {}
     for same in ("fit", "pretrain", "classifier", "experiment"):
         assert made[same] == settings[same]
     apart = content(data, "missing.valid=0.25", "missing.train=0.75")
-    made = member_content(apart, "concat", 0.5, 3)
+    made = run_content(TASK, apart, "concat", 0.5, 3)
     assert (made["missing"]["train"], made["missing"]["valid"]) == (0.5, 0.25)
-    assert member_content(apart, "concat", None, 3)["missing"] == apart["missing"]
+    assert run_content(TASK, apart, "concat", None, 3)["missing"] == apart["missing"]
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["comparison.seeds=[1,1]"], r"seeds must differ, got \[1, 1\]"),
-        (["comparison.seeds=[]"], r"seeds must be at least one"),
-        (["comparison.train=[0.0,1.5]"], r"comparison\.methods\.concat: .*below 1, got 1\.5"),
-        (["+comparison.rates=[0]"], r"unknown setting comparison\.rates; known in comparison"),
+        (["sweep.seeds=[1,1]"], r"seeds must be at least one and differ, got \[1, 1\]"),
+        (["sweep.seeds=[]"], r"seeds must be at least one"),
+        (["sweep.rates=[0.0,1.5]"], r"sweep\.runs\.concat: .*below 1, got 1\.5"),
+        (["+sweep.train=[0]"], r"unknown setting sweep\.train; known in sweep"),
         (
-            ["+comparison.methods.odd={name: smile}"],
-            r"comparison\.methods\.odd: method\.name is 'smile'; known",
+            ["encoder=outputs/latest"],
+            r"sweep\.runs\.concat: encoder takes the place of a method, and this run has one",
         ),
-        (["fit.batch_size=64"], r"comparison\.methods\.concat: .*fewer than fit\.batch_size=64"),
+        (
+            ["+sweep.runs.odd.method={name: smile}"],
+            r"sweep\.runs\.odd: method\.name is 'smile'; known",
+        ),
+        (["fit.batch_size=64"], r"sweep\.runs\.concat: .*fewer than fit\.batch_size=64"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_work(
     data: Path, overrides: list[str], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        train.prepare(content(data, *overrides))
+        check_sweep(TASK, content(data, *overrides))
 
 
-def test_a_comparison_has_one_process(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RANK", "1")
+def test_a_sweep_has_one_process(data: Path) -> None:
     with pytest.raises(ConfigError, match="trains in one process"):
-        train.assist(content(data), None)
+        assist(content(data))
 
 
 EXPERIMENTS = sorted(
     path.stem
     for path in (CONFIGS / "experiment").glob("*.yaml")
-    if "comparison.methods" in path.read_text()
+    if "sweep.runs" in path.read_text()
 )
 
 
@@ -239,7 +243,7 @@ def test_every_experiment_composes(name: str) -> None:
         composed = compose("train", overrides=[f"experiment={name}", "++data.path=null"])
     plain = to_plain(composed)
     assert plain["experiment"] == name
-    assert len(plain["comparison"]["seeds"]) == 5
+    assert len(plain["sweep"]["seeds"]) == 5
     labels = yaml.safe_load((CONFIGS / "experiment" / f"{name}.yaml").read_text())
-    assert labels["comparison"]["seeds"] == plain["comparison"]["seeds"]
-    assert all(method["name"] for method in plain["comparison"]["methods"].values())
+    assert labels["sweep"]["seeds"] == plain["sweep"]["seeds"]
+    assert all(run["method"]["name"] for run in plain["sweep"]["runs"].values())

@@ -16,6 +16,7 @@ from mmrl.methods.gmc.method import GMC
 from mmrl.methods.gmc.supervised import GMCSupervised
 from mmrl.methods.method import Method
 from mmrl.methods.mla.method import MLA
+from mmrl.methods.simbamm import SimBaMM
 from mmrl.methods.smil.method import SMIL
 from mmrl.methods.supervised import Supervised
 
@@ -32,6 +33,7 @@ _ALL: tuple[type[Method], ...] = (
     MeanFilling,
     ModalityDropout,
     SMIL,
+    SimBaMM,
     MLA,
     DiCMoR,
 )

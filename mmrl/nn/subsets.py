@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
 def hide(
-    available: Bool[Tensor, "batch modalities"], rate: float
+    available: Bool[Tensor, "batch modalities"], rate: float | Float[Tensor, "batch 1"]
 ) -> Bool[Tensor, "batch modalities"]:
     """Hides available modalities with probability `rate` each; at least one of a sample stays.
 
     Args:
         available: The mask.
-        rate: In [0, 1).
+        rate: In [0, 1), one for all samples or one for each.
 
     Example:
         >>> mask = torch.tensor([[True, False], [True, True]])

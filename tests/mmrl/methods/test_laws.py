@@ -46,6 +46,7 @@ CASES = {
     "zero_filling": {**FUSION, "task": "regression", "outputs": 2},
     "mean_filling": FUSION,
     "modality_dropout": FUSION,
+    "simbamm": {**FUSION, "width": 8, "heads": 2},
     "smil": {**FUSION, "common_dim": 8, "clusters": 3, "pretrain_steps": 2},
     "dicmor": {
         **FUSION,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -150,19 +151,21 @@ class LatentPolicy:
 
 
 class ObservationPolicy:
-    """A policy that was trained on the Dict observation itself.
+    """A policy that was trained on the sensors themselves.
 
     Channels that it was not trained with, `available` among them, are left out.
 
     Args:
-        policy: Policy of Stable-Baselines3.
+        policy: Policy of Stable-Baselines3, on a Dict observation or, with `layout`, on a flat one.
         deterministic: Whether the most likely action is taken.
         statistics: Statistics of the channels that the policy saw normalized; what is missing stays
             zero.
         action_space: See `PolicyMemory`.
+        layout: Places of each channel's numbers in a flat observation.
 
     Raises:
-        TypeError: The policy was trained on something else than a Dict observation.
+        TypeError: The policy was trained on something else than a Dict, and there is no layout; or
+            the other way round.
     """
 
     def __init__(
@@ -172,17 +175,25 @@ class ObservationPolicy:
         deterministic: bool = True,
         statistics: ChannelStatistics | None = None,
         action_space: spaces.Space[Any] | None = None,
+        layout: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
-        if not isinstance(policy.observation_space, spaces.Dict):
+        space = policy.observation_space
+        if layout is not None:
+            self.spaces = split_space(space, layout)
+        elif isinstance(space, spaces.Dict):
+            self.spaces = dict(space.spaces)
+        else:
             raise TypeError(
-                f"expected a policy on Dicts, got {policy.observation_space}; one on the latents "
-                "of an encoder is a LatentPolicy(encoder, policy)"
+                f"expected a policy on Dicts, got {space}; one on the latents of an encoder is a "
+                "LatentPolicy(encoder, policy)"
             )
-        self.names = list(policy.observation_space.spaces)
+        self.names = list(self.spaces)
         self.statistics = statistics
         self.memory: PolicyMemory[BasePolicy | BaseAlgorithm] = PolicyMemory(
             policy, deterministic, action_space
         )
+        places = [place for part in (layout or {}).values() for place in part]
+        self._order = None if layout is None else np.argsort(places).tolist()
 
     @property
     def fills_gaps(self) -> bool:
@@ -193,20 +204,63 @@ class ObservationPolicy:
 
     def act(self, observations: Observation, first: Bool[np.ndarray, " envs"]) -> NDArray[Any]:
         """See `Acting`."""
-        seen = {name: observations[name] for name in self.names}
-        if self.statistics is not None:
-            seen |= self._normalized(observations, self.statistics)
+        available = observations.get(AVAILABLE)
+        if available is not None:
+            columns = [name for name in observations if name != AVAILABLE]
+            told = dict(zip(columns, available.T.astype(np.bool_), strict=True))
+        else:
+            told = {}
+        seen = self.joined(self._channels(observations, told))
         return self.memory.predict(seen if self.fills_gaps else zero_missing(seen), first)
 
-    def _normalized(
-        self, observations: Observation, statistics: ChannelStatistics
+    def channels(
+        self, values: Observation, available: Bool[np.ndarray, "envs sensors"]
     ) -> dict[str, NDArray[Any]]:
-        channels = [name for name in observations if name != AVAILABLE]
-        available = observations.get(AVAILABLE)
-        normalized = {}
-        for name in statistics.mean:
-            values = statistics.normalize(name, observations[name], clip=CLIP, epsilon=EPSILON)
-            if available is not None:
-                values[available[:, channels.index(name)] == 0] = 0.0
-            normalized[name] = values
-        return normalized
+        """What the policy sees of each channel: normalized, and zero where it is missing.
+
+        Args:
+            values: By channel.
+            available: Which of them are there.
+        """
+        return self._channels(values, dict(zip(values, available.T, strict=True)))
+
+    def joined(self, channels: Mapping[str, Any]) -> Any:
+        """Channels, arrays or tensors, in the form that the policy was trained on."""
+        if self._order is None:
+            return channels
+        flat = [channels[name].reshape(len(channels[name]), -1) for name in self.names]
+        joined = torch.cat(flat, 1) if isinstance(flat[0], torch.Tensor) else np.hstack(flat)
+        return joined[:, self._order]
+
+    def _channels(
+        self, values: Observation, available: Mapping[str, NDArray[np.bool_]]
+    ) -> dict[str, NDArray[Any]]:
+        seen = {name: values[name] for name in self.names}
+        if self.statistics is None:
+            return seen
+        for name in self.statistics.mean:
+            seen[name] = self.statistics.normalize(name, seen[name], clip=CLIP, epsilon=EPSILON)
+            if name in available:
+                seen[name][~available[name]] = 0.0
+        return seen
+
+
+def split_space(space: spaces.Space[Any], layout: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """The channels of a flat observation.
+
+    Args:
+        space: A Box of one axis.
+        layout: Places of each channel's numbers in it.
+
+    Raises:
+        TypeError: It is something else.
+        ValueError: The places are not those of the Box, each once.
+    """
+    if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+        raise TypeError(f"a layout is of a flat observation, the policy sees {space}")
+    if sorted(p for places in layout.values() for p in places) != list(range(space.shape[0])):
+        raise ValueError(f"a layout must name each of the {space.shape[0]} places once: {layout}")
+    return {
+        name: spaces.Box(space.low[list(at)], space.high[list(at)], dtype=space.dtype.type)
+        for name, at in layout.items()
+    }

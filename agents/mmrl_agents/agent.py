@@ -15,7 +15,9 @@ from mmrl.checkpoint import CheckpointError, fingerprint
 from mmrl.checkpoint import load as load_encoder
 from mmrl.modality import AVAILABLE, NO_READING
 from mmrl_agents.acting import LatentPolicy, ObservationPolicy
-from mmrl_agents.checkpoints import load_policy
+from mmrl_agents.belief.acting import BeliefPolicy
+from mmrl_agents.belief.checkpoint import has_belief, load_belief_policy
+from mmrl_agents.checkpoints import SavedPolicy, load_policy
 from mmrl_agents.latent import check_channels
 from mmrl_agents.monitor.monitor import SensorMonitor
 from mmrl_envs.readings import reading
@@ -42,7 +44,9 @@ class Agent:
     """
 
     def __init__(
-        self, acting: LatentPolicy | ObservationPolicy, sensors: Mapping[str, spaces.Space[Any]]
+        self,
+        acting: LatentPolicy | ObservationPolicy | BeliefPolicy,
+        sensors: Mapping[str, spaces.Space[Any]],
     ) -> None:
         self.acting = acting
         self.sensors = {name: space for name, space in sensors.items() if name != AVAILABLE}
@@ -52,7 +56,12 @@ class Agent:
 
     @classmethod
     def load(
-        cls, folder: Path | str, device: torch.device | str = "cpu", *, monitor: bool = False
+        cls,
+        folder: Path | str,
+        device: torch.device | str = "cpu",
+        *,
+        monitor: bool = False,
+        belief: bool = True,
     ) -> Agent:
         """Reads the agent of a run folder.
 
@@ -61,6 +70,7 @@ class Agent:
             device: Where encoder and policy run.
             monitor: Whether sensors that lie are noticed and left out, by the monitor that
                 `python -m mmrl.monitor` fitted.
+            belief: Whether the run's belief, where it has one, fills in for missing sensors.
 
         Raises:
             CheckpointError: There is no trained policy, or a file is damaged or does not fit; or
@@ -76,42 +86,17 @@ class Agent:
         saved = load_policy(folder / POLICY, device, checkpoint=folder / "encoder.safetensors")
         if not isinstance(saved.sensors, spaces.Dict):
             raise CheckpointError(f"the policy in {folder} has no named sensors: {saved.sensors}")
-        if not saved.on_latents:
-            statistics = _statistics(folder) if saved.config.normalize else None
-            if monitor:
-                raise CheckpointError(
-                    f"the agent in {folder} acts on observations: a monitor compares the "
-                    "representations of a frozen encoder, which it does not have"
-                )
-            observing = ObservationPolicy(
-                saved.policy, statistics=statistics, action_space=saved.action_space
-            )
-            return cls(observing, saved.sensors.spaces)
-        encoder = load_encoder(folder, device=device)
-        try:
-            check_channels(saved.sensors, encoder.modalities)
-        except ValueError as error:
-            raise CheckpointError(f"encoder and policy in {folder}: {error}") from error
-        if saved.encoder_sha256 not in (None, fingerprint(encoder)):
-            raise CheckpointError(
-                f"the policy in {folder} was trained on the latents of another encoder than the "
-                "one beside it: they are of different runs"
-            )
-        if saved.policy.observation_space.shape != (encoder.latent_dim,):
-            raise CheckpointError(
-                f"the encoder in {folder} has latents of size {encoder.latent_dim}, but its policy "
-                f"acts on {saved.policy.observation_space}: they are of different runs"
-            )
-        watch = SensorMonitor.load(folder, encoder, saved.action_space) if monitor else None
-        acting = LatentPolicy(
-            encoder, saved.policy, device, monitor=watch, action_space=saved.action_space
-        )
-        return cls(acting, saved.sensors.spaces)
+        sensors = {n: space for n, space in saved.sensors.spaces.items() if n != AVAILABLE}
+        acting = _unaided(folder, saved, device, monitor)
+        if belief and has_belief(folder):
+            return cls(load_belief_policy(folder, acting, sensors, device), sensors)
+        return cls(acting, sensors)
 
     @property
     def monitor(self) -> SensorMonitor | None:
         """What notices sensors that lie, if it was asked for; its `report()` tells their scores."""
-        return self.acting.latents.monitor if isinstance(self.acting, LatentPolicy) else None
+        acting = self.acting.sight.acting if isinstance(self.acting, BeliefPolicy) else self.acting
+        return acting.latents.monitor if isinstance(acting, LatentPolicy) else None
 
     def reset(self) -> None:
         """Forgets the episode so far: the last latent, and the state of a recurrent policy."""
@@ -162,6 +147,44 @@ class Agent:
                 f"{AVAILABLE} must have a 0 or 1 for each of {list(self.sensors)}, got {mask!r}"
             )
         return announced.astype(np.bool_)
+
+
+def _unaided(
+    folder: Path, saved: SavedPolicy, device: torch.device | str, monitor: bool
+) -> LatentPolicy | ObservationPolicy:
+    """The policy of a run folder as it acts without a belief."""
+    if not saved.on_latents:
+        statistics = _statistics(folder) if saved.config.normalize else None
+        if monitor:
+            raise CheckpointError(
+                f"the agent in {folder} acts on observations: a monitor compares the "
+                "representations of a frozen encoder, which it does not have"
+            )
+        return ObservationPolicy(
+            saved.policy,
+            statistics=statistics,
+            layout=saved.layout,
+            action_space=saved.action_space,
+        )
+    encoder = load_encoder(folder, device=device)
+    try:
+        check_channels(saved.sensors, encoder.modalities)
+    except ValueError as error:
+        raise CheckpointError(f"encoder and policy in {folder}: {error}") from error
+    if saved.encoder_sha256 not in (None, fingerprint(encoder)):
+        raise CheckpointError(
+            f"the policy in {folder} was trained on the latents of another encoder than the "
+            "one beside it: they are of different runs"
+        )
+    if saved.policy.observation_space.shape != (encoder.latent_dim,):
+        raise CheckpointError(
+            f"the encoder in {folder} has latents of size {encoder.latent_dim}, but its policy "
+            f"acts on {saved.policy.observation_space}: they are of different runs"
+        )
+    watch = SensorMonitor.load(folder, encoder, saved.action_space) if monitor else None
+    return LatentPolicy(
+        encoder, saved.policy, device, monitor=watch, action_space=saved.action_space
+    )
 
 
 def _statistics(folder: Path) -> ChannelStatistics:

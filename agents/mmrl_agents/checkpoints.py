@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -56,6 +56,7 @@ class SavedPolicy:
             `actions.policy_space`.
         encoder_sha256: Fingerprint of that encoder; None where there is none, and in files of
             older releases.
+        layout: Places of each sensor's numbers, where it sees several in one flat observation.
     """
 
     policy: BasePolicy
@@ -64,15 +65,23 @@ class SavedPolicy:
     on_latents: bool
     action_space: spaces.Space[Any]
     encoder_sha256: str | None = None
+    layout: Mapping[str, Sequence[int]] | None = None
 
 
-def save_policy(model: BaseAlgorithm, config: AgentConfig, path: Path | str) -> None:
+def save_policy(
+    model: BaseAlgorithm,
+    config: AgentConfig,
+    path: Path | str,
+    sensors: spaces.Space[Any] | None = None,
+) -> None:
     """Writes `policy.zip`, whole or not at all.
 
     Args:
         model: From `build_agent`.
         config: What it was built from.
         path: Where to; an earlier file is replaced.
+        sensors: What the environment delivers, where the policy was trained on some of it; None:
+            what the model's environment delivers.
 
     Raises:
         OSError: The disk is full or the folder cannot be written; an earlier file is kept.
@@ -89,7 +98,7 @@ def save_policy(model: BaseAlgorithm, config: AgentConfig, path: Path | str) -> 
         "encoder_sha256": None if encoder is None else fingerprint(encoder),
         "observation_space": to_plain(model.observation_space),
         "action_space": to_plain(model.action_space),
-        "sensors": to_plain(_sensors(venv)),
+        "sensors": to_plain(_sensors(venv) if sensors is None else sensors),
         "env_action_space": to_plain(_actions(venv)),
     }
     content = BytesIO()
@@ -122,6 +131,7 @@ def load_policy(
         sensors = from_plain(description["sensors"])
         on_latents = bool(description["on_latents"])
         told = from_plain(description.get("env_action_space", description["action_space"]))
+        layout = description.get("layout")
         of = description.get("encoder_sha256")
     except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
         what = f"{type(error).__name__}: {brief(error)}"
@@ -138,7 +148,8 @@ def load_policy(
         what = f"{type(error).__name__}: {brief(error)}"
         raise CheckpointError(f"{path} does not describe a policy ({what})") from error
     _fill(policy, weights, f"the weights in {path} do not fit its description")
-    return SavedPolicy(policy, config, sensors, on_latents, told, None if of is None else str(of))
+    digest = None if of is None else str(of)
+    return SavedPolicy(policy, config, sensors, on_latents, told, digest, layout)
 
 
 def load_weights(policy: BasePolicy, path: Path | str) -> None:

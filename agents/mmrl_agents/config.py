@@ -99,6 +99,8 @@ class AgentConfig:
             pretrained on.)
         finetune: Whether the policy's losses train the encoder as well, instead of learning on its
             latents.
+        sees: Names of the sensors that the policy sees, instead of latents or of the whole
+            observation; none: it sees all. A belief fills in those of them that are missing.
 
     Raises:
         ValueError: An unknown name or argument (the known ones are listed), or a bad value.
@@ -124,6 +126,7 @@ class AgentConfig:
     terminal_time_limit: bool = False
     normalize: bool = False
     finetune: bool = False
+    sees: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         algorithm = algorithm_class(self.algorithm)
@@ -142,6 +145,8 @@ class AgentConfig:
         _check_arguments(f"policy_kwargs of {self.algorithm}", self.policy_kwargs, known)
         activation = self.policy_kwargs.get("activation_fn", "relu")
         _check_name("policy_kwargs.activation_fn", activation, ACTIVATIONS)
+        if self.sees and self.finetune:
+            raise ValueError("finetune trains an encoder, which a policy on agent.sees has not")
         explores = "action_noise" in constructor_arguments(algorithm)
         check_arguments(self.algorithm, self.arguments)
         check_widths(self.policy_kwargs.get("net_arch", []))

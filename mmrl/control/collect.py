@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mmrl.checkpoint import CheckpointError
-from mmrl.control.config import RANDOM, WARMUP, TrainConfig
+from mmrl.control.config import RANDOM, TEACHER, WARMUP, TrainConfig
 from mmrl.control.envs import make_envs, without_wrappers
 from mmrl.control.policy import EpisodeRewards, forget_replay
 from mmrl.data import ArrayData, collect
@@ -41,7 +41,7 @@ def check_collecting(config: TrainConfig) -> None:
     Raises:
         ConfigError: A policy cannot be trained or read, or does not fit the environment.
     """
-    if config.collect.policy == RANDOM or config.method_settings is None:
+    if config.collect.policy in (RANDOM, TEACHER) or config.method_settings is None:
         return
     if config.collect.policy != WARMUP:
         given_policy(config)
@@ -61,20 +61,24 @@ def check_collecting(config: TrainConfig) -> None:
         envs.close()
 
 
-def given_policy(config: TrainConfig) -> Chooses:
+def given_policy(config: TrainConfig, run: Path | None = None) -> Chooses:
     """The policy that `collect.policy` names by its path.
+
+    Args:
+        config: Of the run.
+        run: The run's folder, whose own policy collects instead.
 
     Raises:
         ConfigError: It cannot be read, or does not fit the environment.
     """
     envs, bare = make_envs(config.env, 1), make_envs(without_wrappers(config.env), 1)
     try:
-        path = Path(config.collect.policy)
+        path = Path(config.collect.policy) if run is None else run
         return load_behaviour(path, behaviour_agent(config), envs, bare)
     except CheckpointError as error:
         raise ConfigError(
-            f"collect.policy is {config.collect.policy!r}: {error}; it can also be {RANDOM!r} or "
-            f"{WARMUP!r}, and collect.agent tells the algorithm and network of a zip"
+            f"collect.policy is {config.collect.policy!r}: {error}; it can also be {RANDOM!r}, "
+            f"{WARMUP!r} or {TEACHER!r}, and collect.agent tells the algorithm and network of a zip"
         ) from error
     finally:
         envs.close()

@@ -16,12 +16,13 @@ from mmrl.report.robustness import REWARD_PER_STEP, check_score
 from mmrl.runs.settings import RunSettings, SweepConfig, check_known
 from mmrl.settings import ConfigError, typed
 from mmrl.training.config import FitConfig
+from mmrl_agents.belief.config import BeliefConfig
 from mmrl_agents.config import AgentConfig
 from mmrl_envs.faults import make_faults
 from mmrl_envs.wrappers.wrapping import check_wrappers
 
 CONTROL = "control"
-RANDOM, WARMUP = "random", "warmup"
+RANDOM, WARMUP, TEACHER = "random", "warmup", "teacher"
 """Who acts while observations are collected, besides a policy that is given by its path."""
 
 NO_RUNNING_STATISTICS = (
@@ -94,7 +95,8 @@ class CollectConfig:
 
     Args:
         policy: `random`: uniformly random actions. `warmup`: a policy that is trained for
-            `warmup_timesteps` on what the environment returns without its wrappers. Or a path: the
+            `warmup_timesteps` on what the environment returns without its wrappers. `teacher`: the
+            run's own policy, which is trained first, on the sensors of `agent.sees`. Or a path: the
             folder of a run with the same sensors, or a zip that Stable-Baselines3 saved, of a
             policy on what the environment returns without its wrappers; nothing is unpickled.
         warmup_timesteps: Environment steps for which the warm-up policy is trained.
@@ -194,6 +196,7 @@ class TrainConfig:
         sweep: Several runs instead of one.
         method: Name of the representation's method; `none`: learn from the observation itself.
         method_settings: Settings of the method; None where there is no method.
+        belief: What fills in for missing sensors.
         task: `control`.
         experiment: Name in the run folder's name.
         label: Name of the agent in tables and plots.
@@ -214,6 +217,7 @@ class TrainConfig:
     sweep: SweepConfig
     method: str
     method_settings: MethodConfig | None
+    belief: BeliefConfig = field(default_factory=BeliefConfig)
     task: str = CONTROL
     experiment: str = "default"
     label: str = "agent"
@@ -225,6 +229,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.task != CONTROL:
             raise ValueError(f"task is {self.task!r}; these settings are for {CONTROL!r}")
+        if self.collect.policy == TEACHER and not self.agent.sees:
+            raise ValueError(
+                f"collect.policy is {TEACHER!r}, whose policy is trained before the encoder: name "
+                "the sensors that it sees in agent.sees"
+            )
         if self.encoder is not None and self.method_settings is None:
             raise ValueError(f"encoder is {self.encoder!r}, but method is none: give one of them")
         if self.seed < 0:
@@ -247,6 +256,7 @@ def from_mapping(content: Mapping[str, Any]) -> TrainConfig:
         "evaluate": EvaluateConfig,
         "faults": FaultsConfig,
         "sweep": SweepConfig,
+        "belief": BeliefConfig,
     }
     check_known(content, [*schemas, "method"])
     given = {name: plain.pop(name, None) for name in (*schemas, "method")}

@@ -13,6 +13,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from mmrl.control.config import TrainConfig
 from mmrl.control.envs import make_envs, with_faults
+from mmrl.control.seen import seen_env
 from mmrl.methods import Method
 from mmrl.report.robustness import RETURN, REWARD_PER_STEP
 from mmrl.runs.device import resolve_device
@@ -61,7 +62,10 @@ def train_policy(
         advance: Takes the number of steps.
     """
     agent = config.agent
-    envs = make_envs(config.env, agent.n_envs)
+    env = config.env
+    if agent.sees:
+        env, encoder = seen_env(env, agent.sees), None
+    envs = make_envs(env, agent.n_envs)
     watch = EpisodeRewards(rewards, advance)
     keep = None
     if normalizes := agent.normalize and encoder is None:

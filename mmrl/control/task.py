@@ -9,12 +9,14 @@ from typing import Any
 from rich.console import Console
 
 from mmrl import checkpoint
+from mmrl.control.belief import belief_stage
 from mmrl.control.collect import collect_data, given_policy, train_behaviour
-from mmrl.control.config import RANDOM, WARMUP, TrainConfig
+from mmrl.control.config import RANDOM, TEACHER, WARMUP, TrainConfig
 from mmrl.control.evaluate import evaluate_run
 from mmrl.control.normalization_statistics import keep_statistics
 from mmrl.control.policy import train_policy
 from mmrl.control.pretrain import pretrain, probe, with_state
+from mmrl.control.seen import observed_space
 from mmrl.data import ArrayData
 from mmrl.methods import METHODS
 from mmrl.report.plots import to_png, training_figure
@@ -42,12 +44,15 @@ MORE = (
 def train(config: TrainConfig, folder: RunFolder, console: Console) -> None:
     """All stages that are not finished yet."""
     with at_work(keep_statistics(config, folder.path), folder, console) as run:
+        if config.agent.sees:
+            train_stage(run)
         if run.config.encoder is not None:
             encoder_stage(run)
         elif run.config.method_settings is not None:
             collect_stage(run)
             pretrain_stage(run)
         train_stage(run)
+        belief_stage(run)
         evaluate_stage(run)
 
 
@@ -77,6 +82,8 @@ def collect_stage(run: Run[TrainConfig]) -> None:
                 run.console, "explore", config.collect.warmup_timesteps, "steps"
             ) as more:
                 policy = train_behaviour(config, scratch, more)
+        elif config.collect.policy == TEACHER:
+            policy = given_policy(config, run.path)
         elif config.collect.policy != RANDOM:
             policy = given_policy(config)
         with progress_bar(run.console, "collect", total, "samples") as advance:
@@ -163,7 +170,8 @@ def train_stage(run: Run[TrainConfig]) -> None:
     if run.folder.finished("train"):
         return
     with run.folder.stage("train", ("policy.zip", REWARDS, "training.png")) as scratch:
-        encoder = None if config.method_settings is None else checkpoint.load(run.path)
+        blind = config.agent.sees or config.method_settings is None
+        encoder = None if blind else checkpoint.load(run.path)
         rewards = Curve(scratch / REWARDS, "timesteps")
         with progress_bar(run.console, "train", config.agent.total_timesteps, "steps") as advance:
             model, cost = train_policy(config, encoder, run.path, scratch, rewards, advance)
@@ -178,7 +186,8 @@ def train_stage(run: Run[TrainConfig]) -> None:
         run.folder.write_bytes("training.png", to_png(figure))
         run.writer.add_figure("training", figure)
         run.folder.add_metrics(train=asdict(cost))
-        save_policy(model, config.agent, run.path / "policy.zip")
+        sensors = observed_space(config.env) if config.agent.sees else None
+        save_policy(model, config.agent, run.path / "policy.zip", sensors)
 
 
 def evaluate_stage(run: Run[TrainConfig]) -> None:

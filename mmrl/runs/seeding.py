@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 # Numbers that keep apart the random streams of one run's seed; a classifier is no behaviour.
-TRAINING_DATA, TEST_DATA, FITTING, POLICY, EPISODES, BEHAVIOUR = range(6)
+TRAINING_DATA, TEST_DATA, FITTING, POLICY, EPISODES, BEHAVIOUR, BELIEF = range(7)
 CLASSIFIER = BEHAVIOUR
 
 

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from mmrl.nn.dropout import Dropout
 from mmrl.nn.encoder import ModalityEncoder
-from mmrl.nn.patches import PatchConv2d
 
 
 class DigitImageEncoder(ModalityEncoder):
@@ -28,7 +27,7 @@ class DigitImageEncoder(ModalityEncoder):
         if len(shape) != 3 or min(shape[1:]) < 16:
             raise ValueError(f"expected (channels, height, width) of at least 16, got {shape}")
         self.layers = nn.Sequential(
-            PatchConv2d(shape[0], 5, 5),
+            nn.Conv2d(shape[0], 5, 5),
             nn.MaxPool2d(2),
             nn.ReLU(inplace=True),
             nn.Conv2d(5, 10, 5),
@@ -63,7 +62,7 @@ class DigitSoundEncoder(ModalityEncoder):
         if len(shape) != 3 or min(shape[1:]) < 5:
             raise ValueError(f"expected (channels, height, width) of at least 5, got {shape}")
         self.layers = nn.Sequential(
-            *_normalised(PatchConv2d(shape[0], 32, 2)),
+            *_normalised(nn.Conv2d(shape[0], 32, 2)),
             *_normalised(nn.Conv2d(32, 48, 2)),
             *_normalised(nn.Conv2d(48, 20, 2)),
             nn.MaxPool2d(2, stride=4),

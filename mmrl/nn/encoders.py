@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from mmrl.modality import Modality, has_channels_last
 from mmrl.nn.digit_encoders import DigitImageEncoder, DigitSoundEncoder
 from mmrl.nn.encoder import ModalityEncoder
-from mmrl.nn.patches import PatchConv2d, RowConv2d
+from mmrl.nn.patches import RowConv2d
 
 MAX_FEATURE_SIDE = 16
 SMALL_VECTOR = 64
-FEW_CHANNELS = 4
 
 
 class ImageEncoder(ModalityEncoder):
@@ -50,8 +49,7 @@ class ImageEncoder(ModalityEncoder):
         layers: list[nn.Module] = []
         depth = sizes[0]
         for width in channels:
-            kind = PatchConv2d if depth <= FEW_CHANNELS else nn.Conv2d
-            layers += [kind(depth, width, 4, stride=2, padding=1, bias=False), nn.SiLU()]
+            layers += [nn.Conv2d(depth, width, 4, stride=2, padding=1, bias=False), nn.SiLU()]
             depth = width
         self.layers = nn.Sequential(*layers, nn.Flatten())
         shrink = 2 ** len(channels)

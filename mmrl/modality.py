@@ -292,23 +292,36 @@ def mark_missing(
             f"available has shape {tuple(available.shape)}, expected "
             f"{(batch, len(modalities))}: one row per sample, one column per modality"
         )
-    clean: dict[str, Tensor] = {}
     columns = []
     for i, modality in enumerate(modalities):
         column = available[:, i]
         value = given.get(modality.name)
         if value is None:
-            columns.append(torch.zeros_like(column))
-            clean[modality.name] = torch.zeros(batch, *modality.shape, device=device)
-            continue
-        if (there := measured(value, modality)) is not None:
+            given[modality.name] = torch.zeros(batch, *modality.shape, device=device)
+            column = torch.zeros_like(column)
+        elif (there := measured(value, modality)) is not None:
             flat = there.flatten(1)
             column = column & (flat.all(1) if modality.partial == "missing" else flat.any(1))
-            value = with_gaps(value, there)
-        mask = column.view(-1, *[1] * len(modality.shape))
-        clean[modality.name] = torch.where(mask, value, torch.zeros_like(value))
+            given[modality.name] = with_gaps(value, there)
         columns.append(column)
-    return clean, torch.stack(columns, dim=1)
+    mask = torch.stack(columns, dim=1)
+    return zero_missing({m.name: given[m.name] for m in modalities}, mask), mask
+
+
+def zero_missing(
+    values: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
+) -> dict[str, Tensor]:
+    """Zeros in place of what a mask says is missing.
+
+    Args:
+        values: Values by modality, in the order of the mask's columns.
+        available: The mask.
+    """
+    zeroed = {}
+    for column, (name, value) in zip(available.unbind(dim=1), values.items(), strict=True):
+        mask = column.view(-1, *[1] * (value.dim() - 1))
+        zeroed[name] = torch.where(mask, value, torch.zeros_like(value))
+    return zeroed
 
 
 def measured(value: Tensor, modality: Modality) -> Tensor | None:

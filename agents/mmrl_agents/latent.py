@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from mmrl.methods.method import Method
-from mmrl.modality import AVAILABLE, Modality, mark_missing
+from mmrl.modality import AVAILABLE, Modality, mark_missing, zero_missing
 from mmrl_agents.monitor.monitor import SensorMonitor
 
 Observation = Mapping[str, NDArray[Any]]
@@ -114,7 +114,9 @@ class LatentMemory:
         """Latents, and of which rows anything was known."""
         with torch.inference_mode():
             mask = torch.as_tensor(available, device=self.device)
-            latents = self.encoder.encode(values, mask).cpu().numpy()
+            if self.monitor is not None:  # it may believe less than what was read
+                values = zero_missing(values, mask)
+            latents = self.encoder.encode_marked(values, mask).cpu().numpy()
         # A latent that is not finite says nothing, and would stay in memory for ever.
         return latents, available.any(axis=1) & np.isfinite(latents).all(axis=1)
 

@@ -233,9 +233,23 @@ class Method(nn.Module, ABC):
         Raises:
             ValueError: Unknown modalities or shapes that do not fit.
         """
-        clean, mask = mark_missing(values, available, self.modalities)
-        latent = self._encode(self.scale(clean), mask)
-        return latent * mask.any(dim=1, keepdim=True)
+        return self.encode_marked(*mark_missing(values, available, self.modalities))
+
+    def encode_marked(
+        self, values: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
+    ) -> Float[Tensor, "batch latent"]:
+        """`encode` where what is missing is decided already.
+
+        Args:
+            values: Clean values of every modality, as `mmrl.modality.mark_missing` returns them;
+                zeros where the mask is false.
+            available: The mask, completed.
+
+        Returns:
+            See `encode`.
+        """
+        latent = self._encode(self.scale(values), available)
+        return latent * available.any(dim=1, keepdim=True)
 
     @abstractmethod
     def _encode(

@@ -222,3 +222,17 @@ def test_needs_a_dict_observation(encoder: TinyEncoder) -> None:
 def test_a_scalar_modality_is_named() -> None:
     with pytest.raises(ValueError, match="no channel 'temperature'"):
         check_channels(spaces.Dict({"x": BOX}), [Modality("temperature", (1,), "vector")])
+
+
+def test_what_is_missing_is_decided_once_per_observation(
+    encoder: TinyEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = LatentMemory(encoder)
+    env = TwoSensors(with_mask=False)
+    env.reset(seed=0)
+    observations = {name: value[None] for name, value in env.observe().items()}
+    with torch.no_grad():
+        values = {name: torch.as_tensor(value) for name, value in observations.items()}
+        whole = encoder.eval().encode(values).numpy()
+    monkeypatch.setattr("mmrl.methods.method.mark_missing", None)
+    assert np.array_equal(memory.step(observations, np.ones(1, np.bool_)), whole)

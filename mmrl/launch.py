@@ -80,6 +80,7 @@ def run(
     Raises:
         ConfigError: A setting is wrong, or does not fit the environment or the data.
         SweepFailedError: Some runs of a sweep failed; the others are finished and joined.
+        RunFolderError: Another process is at work in the folder.
     """
     task = task_of(config if isinstance(config, Mapping) else {"task": config.task})
     content = dict(config) if isinstance(config, Mapping) else task.stored(config)
@@ -104,7 +105,7 @@ def resume(folder: PathLike | RunFolder, *, console: Console | None = None) -> O
 
     Raises:
         ConfigError: A setting does not fit the environment or the data any more.
-        RunFolderError: There is no run there, or it is damaged.
+        RunFolderError: There is no run there, it is damaged, or another process is at work in it.
     """
     opened = folder if isinstance(folder, RunFolder) else RunFolder.open(folder)
     task = task_of(opened.config)
@@ -188,7 +189,8 @@ def _prepare(task: Task[Any], content: Mapping[str, Any], settings: Any) -> Work
 
 def _work(task: Task[Any], folder: RunFolder, work: Work, console: Console) -> Outcome:
     console.print(f"run folder: {folder.path}")
-    scores = [task.score(run) for run in work(folder, console)]
+    with folder.locked():
+        scores = [task.score(run) for run in work(folder, console)]
     console.print(f"files in {folder.path}: {', '.join(folder.contents())}")
     return Outcome(folder.path, float(np.mean(scores)))
 

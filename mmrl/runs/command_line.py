@@ -15,13 +15,13 @@ from omegaconf.errors import OmegaConfBaseException
 from mmrl.checkpoint import CheckpointError
 from mmrl.runs.composed import CONFIGS, Composed
 from mmrl.runs.folder import RunFolderError, differences
+from mmrl.runs.signals import ending_when_told, exit_code
 from mmrl.runs.sweep import SweepFailedError
 from mmrl.settings import ConfigError, unknown_setting
 
 KNOWN = (CheckpointError, ConfigError, FloatingPointError, RunFolderError, SweepFailedError)
 """Errors whose message is all that a user needs."""
 REFUSED = 2
-INTERRUPTED = 130
 
 RUNS = "sweep.runs"
 OPEN = (
@@ -63,12 +63,13 @@ def command_line(name: str, work: Callable[[Composed], float | None]) -> None:
             refuse(f"{error.strerror or error}: {error.filename or error}")
 
     try:
-        hydra.main(config_path=str(CONFIGS), config_name=name, version_base="1.3")(job)()
+        with ending_when_told():
+            hydra.main(config_path=str(CONFIGS), config_name=name, version_base="1.3")(job)()
     except HydraException as error:
         refuse(_readable(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)  # noqa: T201
-        sys.exit(INTERRUPTED)
+        sys.exit(exit_code(error))
 
 
 def refuse(message: str) -> None:

@@ -24,9 +24,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from mmrl.files import write_atomically
+from mmrl.files import FileError, brief, read_json, read_yaml, write_atomically, yaml_text
+from mmrl.runs.foreign import keep_modules_out
+from mmrl.runs.leftovers import NEW_RUN, TEMPORARY, sweep
+from mmrl.runs.lock import alone
 
 CONFIG = "config.yaml"
 VERSIONS = "versions.json"
@@ -67,14 +68,15 @@ class RunFolder:
         """
         # Under another name until it is complete: a kill leaves no folder that looks like a run.
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, NEW_RUN)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         run = cls(temporary, config, {})
         try:
-            text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-            run.write_text(CONFIG, text)
-            run.write_json(VERSIONS, versions())
-            temporary.chmod(0o755)
-            run.path = _rename_unused(temporary, path)
+            with alone(temporary):  # or another process would sweep it away
+                run.write_text(CONFIG, yaml_text(config))
+                run.write_json(VERSIONS, versions())
+                temporary.chmod(0o755)
+                run.path = _rename_unused(temporary, path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -82,7 +84,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path | str) -> RunFolder:
-        """Reads a folder that an earlier run left.
+        """Reads a folder that an earlier run left; modules in it will not be imported.
 
         Raises:
             RunFolderError: There is no run there, or it is damaged.
@@ -92,6 +94,7 @@ class RunFolder:
             path = path.parent / path.readlink()
         if not path.is_dir():
             raise RunFolderError(f"no run folder at {path}{_neighbours(path.parent)}")
+        keep_modules_out(path)
         config = _read_config(path)
         stages = _read_stages(path)
         for stage, facts in stages.items():
@@ -102,6 +105,25 @@ class RunFolder:
                     f"{', '.join(missing)} is missing; put it back, or start a new run"
                 )
         return cls(path, config, stages)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from working in the folder, and removes what killed ones left.
+
+        Raises:
+            RunFolderError: Another process is at work in it.
+        """
+        with alone(self.path) as is_alone:
+            if not is_alone:
+                raise RunFolderError(
+                    f"another process is at work in {self.path}: wait until it ends, or end it"
+                )
+            for stage in self.stages:
+                shutil.rmtree(self.scratch(stage), ignore_errors=True)
+            parts = [p for p in self.path.iterdir() if p.is_dir() and not (p / CONFIG).exists()]
+            for folder in (self.path, *parts):
+                sweep(folder, TEMPORARY)
+            yield
 
     def finished(self, stage: str) -> bool:
         """Whether a stage has written all of its files."""
@@ -114,10 +136,15 @@ class RunFolder:
             RunFolderError: It is damaged.
         """
         file = self.path / METRICS
+        if not file.exists():
+            return {}
         try:
-            return dict(json.loads(file.read_text())) if file.exists() else {}
-        except ValueError as error:
-            raise RunFolderError(f"{file} is damaged: {error}") from error
+            found = read_json(file)
+        except (OSError, FileError) as error:
+            raise RunFolderError(f"{brief(error)}; remove it to go on without") from error
+        if not isinstance(found, dict):
+            raise RunFolderError(f"{file} is damaged: it has no metrics by name")
+        return found
 
     def add_metrics(self, **findings: Mapping[str, Any]) -> None:
         """Adds what a stage found to `metrics.json`."""
@@ -321,14 +348,14 @@ def _neighbours(parent: Path) -> str:
 
 def _read_config(path: Path) -> Mapping[str, Any]:
     file = path / CONFIG
-    if not file.is_file():
+    if not file.exists():
         holds = sorted(p.name for p in path.iterdir())[:8]
         what = f"it holds {', '.join(holds)}" if holds else "it is empty"
         raise RunFolderError(f"{path} is not the folder of a run: no {CONFIG} ({what})")
     try:
-        config = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunFolderError(f"{file} is damaged: {error}") from error
+        config = read_yaml(file)
+    except (OSError, FileError) as error:
+        raise RunFolderError(brief(error)) from error
     if not isinstance(config, Mapping):
         raise RunFolderError(f"{file} is damaged: it holds no settings")
     return config
@@ -339,19 +366,22 @@ def _read_stages(path: Path) -> dict[str, dict[str, Any]]:
     if not file.exists():
         return {}
     try:
-        stages = json.loads(file.read_text())
-        return {
-            str(name): {
-                "finished": str(facts["finished"]),
-                "seconds": float(facts["seconds"]),
-                "files": [str(f) for f in facts["files"]],
-            }
-            for name, facts in stages.items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return {str(name): _facts(facts) for name, facts in read_json(file).items()}
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {brief(error)}"
         raise RunFolderError(
-            f"{file} is damaged ({error!r}); remove it to repeat all stages"
+            f"{file} is damaged ({what}); remove it to repeat all stages"
         ) from error
+
+
+def _facts(plain: Mapping[str, Any]) -> dict[str, Any]:
+    files = plain["files"]
+    if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
+        raise ValueError("its files are no list of names")
+    if outside := [name for name in files if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise ValueError(f"{outside[0]!r} is no file of the run")
+    seconds = float(plain["seconds"])
+    return {"finished": str(plain["finished"]), "seconds": seconds, "files": files}
 
 
 def _json(value: Any) -> Any:

@@ -8,10 +8,18 @@ from typing import Any
 
 from mmrl.settings import ConfigError, unknown_setting
 
+LONGEST = 120
+"""Bytes of a name; file systems have 255, and more is added to it."""
+SLASHES = frozenset("/\\")
+
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The settings of a run that are no groups, see `TrainConfig`."""
+    """The settings of a run that are no groups, see `TrainConfig`.
+
+    Raises:
+        ValueError: A name that cannot be part of a file's name.
+    """
 
     task: str = "control"
     experiment: str = "default"
@@ -20,6 +28,10 @@ class RunSettings:
     device: str = "auto"
     outputs: str = "outputs"
     encoder: str | None = None
+
+    def __post_init__(self) -> None:
+        check_name("experiment", self.experiment)
+        check_name("label", self.label)
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,7 @@ class SweepConfig:
                 "+sweep.runs.<label>=..., or set the rate of a single run"
             )
         for label, own in self.runs.items():
+            check_name("the label of a run", label)
             if wrong := sorted(set(own) & {"label", "outputs", "seed", "sweep", "task"}):
                 raise ValueError(f"runs.{label} cannot have a {wrong[0]} of its own")
 
@@ -87,3 +100,27 @@ def _lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _lists(item) for key, item in value.items()}
     return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuses what cannot be the name of a folder, or would lead out of the one it is in.
+
+    Args:
+        what: The setting, named in messages.
+        name: The value that it has.
+
+    Raises:
+        ValueError: It cannot.
+
+    Example:
+        >>> check_name("label", "../x")
+        Traceback (most recent call last):
+        ValueError: label is '../x': folders are named by it, so it cannot have slashes, ...
+    """
+    if not name or name.startswith(".") or set(name) & SLASHES or not name.isprintable():
+        raise ValueError(
+            f"{what} is {name[:40]!r}: folders are named by it, so it cannot have slashes, begin "
+            "with a dot, or be empty"
+        )
+    if len(name.encode()) > LONGEST:
+        raise ValueError(f"{what} has more than {LONGEST} bytes, and folders are named by it")

@@ -174,7 +174,8 @@ class Runs:
         name = run.path.name
         self.console.rule(name)
         try:
-            yield
+            with run.locked():
+                yield
         except Exception as error:
             if is_full_disk(error):
                 raise

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,58 @@ def test_contents_name_folders_once(tmp_path: Path) -> None:
         (run.path / name).parent.mkdir(parents=True, exist_ok=True)
         (run.path / name).write_text("")
     assert run.contents() == ["config.yaml", "member/", "tb/", "versions.json"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="nobody locks there")
+def test_two_processes_do_not_work_in_one_folder(run: RunFolder) -> None:
+    again = RunFolder.open(run.path)
+
+    def both() -> None:
+        with run.locked(), again.locked():
+            pytest.fail("two were at work")
+
+    with pytest.raises(RunFolderError, match=r"another process is at work in .*run: wait"):
+        both()
+    with again.locked():
+        assert {path.name for path in run.path.iterdir()} == {"config.yaml", "versions.json"}
+
+
+def test_what_killed_processes_left_is_swept(run: RunFolder, tmp_path: Path) -> None:
+    with run.stage("collect", ("data.npz",)):
+        run.write_bytes("data.npz", b"data")
+    kept = {path.name for path in run.path.iterdir()} | {".train", "missing", "member"}
+    for folder in (".train", ".collect", "missing", "member"):
+        (run.path / folder).mkdir()
+    (run.path / "member" / "config.yaml").touch()
+    (run.path / ".metrics.json.ab12_xyz").touch()
+    (run.path / "missing" / ".test-0.npz.abcdefgh").touch()
+    (run.path / "member" / ".policy.zip.abcdefgh").touch()  # of whoever is at work there
+    mine = [tmp_path / ".config.settings", tmp_path / ".git.abcdefgh", tmp_path / ".hidden"]
+    for path in mine:
+        path.touch()
+    half = tmp_path / ".2026-01-02_03-04-05-default-seed0.abcdefgh"
+    half.mkdir()
+    with run.locked():
+        assert {path.name for path in run.path.iterdir()} == kept
+        assert list((run.path / "missing").iterdir()) == []
+        assert len(list((run.path / "member").iterdir())) == 2
+    RunFolder.create(tmp_path / "other", SETTINGS)
+    assert not half.exists()
+    assert all(path.exists() for path in mine)
+
+
+@pytest.mark.parametrize("content", ["null", "[1]", "3", "{", "\x00"])
+@pytest.mark.parametrize("name", ["metrics.json", "stages.json", "config.yaml"])
+def test_damaged_files_are_named_in_a_sentence(run: RunFolder, name: str, content: str) -> None:
+    (run.path / name).write_text(content)
+    with pytest.raises(RunFolderError, match=name) as error:
+        RunFolder.open(run.path).metrics()
+    assert len(str(error.value)) < 300 + len(str(run.path))
+
+
+@pytest.mark.parametrize("file", ["../other", "/etc/passwd", "a/../../b"])
+def test_stages_have_no_files_outside(run: RunFolder, file: str) -> None:
+    facts = {"finished": "", "seconds": 1, "files": [file]}
+    (run.path / "stages.json").write_text(json.dumps({"collect": facts}))
+    with pytest.raises(RunFolderError, match="is no file of the run"):
+        RunFolder.open(run.path)

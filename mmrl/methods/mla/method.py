@@ -30,11 +30,10 @@ class MLAConfig(SupervisedConfig):
     """Settings of MLA; the defaults are the paper's.
 
     Args:
-        project: Whether the head's gradient is modified, so that it does not undo what earlier
-            modalities taught the head; False is the paper's ablation, and what the released code
-            does, where the modification never runs. A step of plain SGD then keeps clear of the
-            previous modality's mean feature (of the batch); one of an optimiser that rescales
-            gradients, such as Adam, only in part.
+        project: Whether the head's steps are modified, so that they do not undo what earlier
+            modalities taught it: they keep clear of the previous modality's mean feature (of the
+            batch). The paper modifies the gradient, which for plain SGD is the same; False is the
+            paper's ablation, and what the released code does, where the modification never runs.
         alpha: Strength of the projection (`mmrl.methods.mla.projection.deflate`).
         restart_every: Updates after which the projection forgets all but the last direction. The
             paper does not say when it does; kept for ever, it would take out one direction after
@@ -164,13 +163,17 @@ class MLA(Supervised):
             h = self.encoders[name](x)
             loss = self.task_loss(self.head(h), y)
         parameters = [*self.encoders[name].parameters(), *self.head.parameters()]
-        found = dict(_gradients(loss, parameters))
+        weight = self.head.get_parameter("weight")
+        before = weight.detach().clone()
+        optimization.descend(_gradients(loss, parameters))
         if self.config.project:
-            weight = self.head.get_parameter("weight")
-            gradient = found[weight]
-            assert gradient is not None
-            found[weight] = self.projection.project(gradient, h.detach().to(weight.dtype))
-        optimization.descend(found.items())
+            # The step, not the gradient: an optimiser that rescales and remembers gradients, such
+            # as Adam, would put back what was taken out.
+            mean = h.detach().mean(dim=0).to(weight.dtype)
+            if optimization.fabric.world_size > 1:
+                mean = optimization.fabric.all_reduce(mean, reduce_op="mean")  # type: ignore[assignment]
+            with torch.no_grad():
+                weight.copy_(before + self.projection.project(weight - before, mean))
         return float(loss.detach())
 
 

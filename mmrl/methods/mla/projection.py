@@ -1,4 +1,4 @@
-"""Directions that a layer's gradient leaves alone: recursive orthogonal projection."""
+"""Directions that a layer's steps leave alone: recursive orthogonal projection."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ class GradientProjection(nn.Module):
 
     @torch.no_grad()
     def project(
-        self, gradient: Float[Tensor, "outputs width"], features: Float[Tensor, "batch width"]
+        self, step: Float[Tensor, "outputs width"], mean: Float[Tensor, " width"]
     ) -> Float[Tensor, "outputs width"]:
-        """The gradient without its part along the mean features of previous calls.
+        """A step of the layer's weight without its part along the means of previous calls.
 
         Args:
-            gradient: Gradient of the layer's weight.
-            features: Its input, whose mean the next calls will leave alone.
+            step: Step, or gradient, of the weight.
+            mean: Mean of the layer's input, which the next calls will leave alone.
         """
         # Eq. 3-5: the direction is the mean of what was trained before, not of this batch.
         deflate(self.P, self.last, self.alpha)
-        self.last.copy_(features.mean(dim=0))
-        return gradient @ self.P
+        self.last.copy_(mean)
+        return step @ self.P

@@ -15,6 +15,7 @@ CHOICES = {
     "noise": ("learned", "unit"),
     "outer": ("both", "complete", "reconstructed"),
 }
+NOT_NEGATIVE = ("test_samples", "pretrain_steps", "refresh_every", "inner_lr", "inner_weight")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class SMILConfig(SupervisedConfig):
         operation: How: `add` or `multiply`.
         noise: Spread of the perturbation: `learned` (eq. 3) or `unit` (released code).
         meta: Whether the complete samples judge the weights after a step on the incomplete ones
-            (eq. 4, algorithm 1); without it, both enter one loss.
+            (eq. 4, algorithm 1), or as they are: the same terms of the same samples, without that
+            step.
         outer: What judges them. The likelihood of algorithm 1 has the complete sample and its
             drawn weights of priors, which nothing reads while nothing is missing: `both` judges
             each complete sample as it is and with features guessed as if modalities were missing,
@@ -60,6 +62,9 @@ class SMILConfig(SupervisedConfig):
         dropout: Before the last layer.
         pretrain_steps: Updates on available and complete samples without any of this, at whose end
             the priors are found.
+        refresh_every: Updates after which the priors follow the encoders, which learn on; 0 holds
+            them (paper and released code), and guesses then drift away from features: their
+            `guess_r2` in the losses, below 0 where the mean of the features would be closer.
 
     Raises:
         ValueError: A value out of range, or an unknown choice.
@@ -85,6 +90,7 @@ class SMILConfig(SupervisedConfig):
     distillation_weight: float = 0.01
     dropout: float = 0.5
     pretrain_steps: int = 500
+    refresh_every: int = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,7 +102,6 @@ class SMILConfig(SupervisedConfig):
             raise ValueError("clusters, inner_steps and samples must be at least 1")
         if self.common_dim is not None and self.common_dim < 1:
             raise ValueError(f"common_dim must be null or at least 1, got {self.common_dim}")
-        if min(self.test_samples, self.pretrain_steps, self.inner_lr, self.inner_weight) < 0:
-            raise ValueError(
-                "test_samples, pretrain_steps, inner_lr and inner_weight must not be negative"
-            )
+        for setting in NOT_NEGATIVE:
+            if getattr(self, setting) < 0:
+                raise ValueError(f"{setting} must not be negative, got {getattr(self, setting)}")

@@ -24,6 +24,9 @@ from mmrl.methods.smil.priors import find_priors
 from mmrl.modality import Batch
 
 CHUNK = 256
+MOST_SAMPLES = 5000
+LOOK_EVERY = 100
+"""Updates after which guesses are measured where priors are held."""
 
 
 class SMIL(SMILNetwork):
@@ -72,7 +75,7 @@ class SMIL(SMILNetwork):
     def terms(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor
     ) -> dict[str, Tensor]:
-        """The losses of the stage that training is in, without meta-learning."""
+        """The losses of the stage that training is in; of the second, those without any guess."""
         if not self.pretrained:
             return self._pretraining(inputs, available, y)
         (result,) = self.forward(inputs, available)
@@ -109,14 +112,12 @@ class SMIL(SMILNetwork):
             RuntimeError: No training loop has attached its `optimization`, or it holds no data.
             ValueError: A modality has fewer samples than `clusters`.
         """
-        if self.config.meta and self.pretrained:
-            terms = self._meta_update(batch)
-        else:
-            terms = super().update(batch)
+        terms = self._meta_update(batch) if self.pretrained else super().update(batch)
         self.updates += 1
-        if int(self.updates) == max(1, self.config.pretrain_steps):
-            self.find_priors()
-        return terms
+        since = int(self.updates) - max(1, self.config.pretrain_steps)
+        if since >= 0 and since % (self.config.refresh_every or LOOK_EVERY) == 0:
+            self.find_priors(first=since == 0)
+        return terms | {f"guess_r2_{name}": r2 for name, r2 in self.guess_r2.items()}
 
     def _meta_update(self, batch: Batch) -> dict[str, float]:
         optimization = self.attached()
@@ -160,7 +161,7 @@ class SMIL(SMILNetwork):
         """Algorithm 1: the terms of the outer loss as functions of the weights before the step.
 
         Where all samples are complete, the inner step hides modalities of them at random; where
-        none is, nothing judges and the terms are those without meta-learning.
+        none is, nothing judges and they all enter one loss.
         """
         complete = available.all(dim=1)
         if not bool(complete.any()):
@@ -187,6 +188,8 @@ class SMIL(SMILNetwork):
             (result,) = functional_call(self, theta, (inputs, available))
             loss = self.task_loss(result.logits, y.repeat(self.draws, *[1] * (y.dim() - 1)))
             losses.append(loss)
+            if not self.config.meta:
+                break
             gradients: Sequence[Tensor | None] = torch.autograd.grad(
                 loss,
                 list(theta.values()),
@@ -224,34 +227,66 @@ class SMIL(SMILNetwork):
         return terms
 
     @torch.no_grad()
-    def find_priors(self) -> None:
-        """Clusters the features of all training samples that have the modality.
+    def find_priors(self, first: bool = True) -> None:
+        """Clusters the features of training samples that have the modality.
+
+        Measures `guess_r2`, the guesses' coefficients of determination: of those in use until now,
+        or with the first priors.
+
+        Args:
+            first: Whether there are none yet; others follow the encoders, or are held.
 
         Raises:
             RuntimeError: The training loop hands out no data.
             ValueError: A modality has fewer samples than `clusters`.
         """
+        training = self.training
+        self.eval()
+        h, available = self._features_of_data()
+        if not first:
+            self.guess_r2 = self._guess_r2(h, available)
+        if first or self.config.refresh_every:
+            for i, name in enumerate(self.names):
+                priors = self.get_buffer(f"priors_{i}")
+                c, known = self.config, None if first else priors
+                try:
+                    found = find_priors(
+                        h[i][available[:, i]].float(), c.clusters, c.priors, previous=known
+                    )
+                except ValueError as error:
+                    raise ValueError(f"modality {name!r}: {error}") from error
+                priors.copy_(found)
+        if first:
+            self.guess_r2 = self._guess_r2(h, available)
+        self.train(training)
+
+    def _features_of_data(self) -> tuple[list[Tensor], Tensor]:
+        """Of training samples, of many those at even distances; and the mask."""
         data = self.attached().data
         if data is None:
             raise RuntimeError("SMIL finds its priors in the training data: Optimization.data")
-        training = self.training
-        self.eval()
-        device = self.updates.device
+        rows = np.arange(0, len(data.available), max(1, len(data.available) // MOST_SAMPLES))
+        parts, masks = [], []
+        for start in range(0, len(rows), CHUNK):
+            batch = data.batch(rows[start : start + CHUNK]).to(self.updates.device)
+            inputs, available = self.prepare(batch)
+            parts.append(self.features(inputs, available))
+            masks.append(available)
+        return [torch.cat(h) for h in zip(*parts, strict=True)], torch.cat(masks)
+
+    def _guess_r2(self, h: list[Tensor], available: Tensor) -> dict[str, float]:
+        """Of each modality's expected guess from the others, over the samples that have both."""
+        none = torch.zeros(len(available), len(h) * self.config.clusters, device=available.device)
+        reading = self.read(h, available)
+        guesses, _ = self._guess(reading.spreads, available, none, draws=1)
+        found = {}
         for i, name in enumerate(self.names):
-            rows = np.flatnonzero(data.available[:, i])
-            parts = [torch.zeros(0, self.widths[i], device=device)]
-            for start in range(0, len(rows), CHUNK):
-                inputs, _ = self.prepare(data.batch(rows[start : start + CHUNK]).to(device))
-                parts.append(self.encoders[name](inputs[name]))
-            found = len(rows) and torch.cat(parts).float()
-            try:
-                priors = find_priors(
-                    torch.as_tensor(found), self.config.clusters, self.config.priors
-                )
-            except ValueError as error:
-                raise ValueError(f"modality {name!r}: {error}") from error
-            self.get_buffer(f"priors_{i}").copy_(priors)
-        self.train(training)
+            rows = available[:, i] & (available.sum(dim=1) > 1)
+            true = h[i][rows]
+            spread = float((true - true.mean(dim=0)).square().sum()) if len(true) else 0.0
+            if spread > 0:
+                found[name] = 1 - float((guesses[i][rows] - true).square().sum()) / spread
+        return found
 
 
 def _take(

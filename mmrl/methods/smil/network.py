@@ -107,6 +107,7 @@ class SMILNetwork(Supervised, ABC):
         for i, width in enumerate(self.widths):
             self.register_buffer(f"priors_{i}", torch.zeros(c.clusters, width))
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        self.guess_r2: dict[str, float] = {}
         generator = torch.Generator().manual_seed(0)
         size = len(self.widths) * c.clusters + joined + self.latent_dim
         noise = torch.randn(c.test_samples, size, generator=generator)
@@ -222,10 +223,14 @@ class SMILNetwork(Supervised, ABC):
         return self.test_noise.repeat_interleave(batch, dim=0)
 
     def _guess(
-        self, spreads: Mapping[str, Tensor], available: Tensor, noise: Tensor
+        self,
+        spreads: Mapping[str, Tensor],
+        available: Tensor,
+        noise: Tensor,
+        draws: int | None = None,
     ) -> tuple[list[Tensor], Float[Tensor, " rows"]]:
         """Eq. 2 for every modality from the others that are there, and its divergence."""
-        clusters, times = self.config.clusters, self.draws
+        clusters, times = self.config.clusters, self.draws if draws is None else draws
         guesses, kl = [], torch.zeros_like(noise[:, 0])
         for k in range(len(self.widths)):
             others = [i for i in range(len(self.widths)) if i != k]

@@ -12,10 +12,16 @@ from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
 KINDS_OF_PRIORS = ("kmeans", "pca")
+STARTS = 5
+ITERATIONS = 50
 
 
 def find_priors(
-    features: Float[Tensor, "samples features"], count: int, kind: str, seed: int = 0
+    features: Float[Tensor, "samples features"],
+    count: int,
+    kind: str,
+    seed: int = 0,
+    previous: Float[Tensor, "count features"] | None = None,
 ) -> Float[Tensor, "count features"]:
     """The modality priors of SMIL (its section on missing modality reconstruction).
 
@@ -25,6 +31,9 @@ def find_priors(
         kind: `kmeans`: centres of clusters; `pca`: the mean plus one standard deviation along
             each principal direction.
         seed: Seed of the clustering.
+        previous: Priors of the same features as they were, each of which finds its place among
+            them as they are: what has been learned of it stays true. None starts anew; the best of
+            several starts is taken.
 
     Returns:
         On the device of the features.
@@ -43,23 +52,34 @@ def find_priors(
     if len(features) < count:
         raise ValueError(f"{count} priors want at least as many samples, got {len(features)}")
     x = features.detach().double().cpu().numpy()
-    found = _centres(x, count, seed) if kind == "kmeans" else _directions(x, count)
+    known = None if previous is None else previous.detach().double().cpu().numpy()
+    found = _centres(x, count, seed, known) if kind == "kmeans" else _directions(x, count, known)
     return torch.as_tensor(found, dtype=features.dtype, device=features.device)
 
 
-def _centres(x: NDArray[np.float64], count: int, seed: int) -> NDArray[np.float64]:
+def _centres(
+    x: NDArray[np.float64], count: int, seed: int, known: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
     with warnings.catch_warnings():
         # An empty cluster keeps its centre; with identical samples there is nothing better.
         warnings.simplefilter("ignore")
-        centres, _ = kmeans2(x, count, iter=50, minit="++", rng=np.random.default_rng(seed))
-    return np.asarray(centres)
+        if known is not None:
+            return np.asarray(kmeans2(x, known, iter=ITERATIONS, minit="matrix")[0])
+        tries = [kmeans2(x, count, iter=ITERATIONS, minit="++", rng=rng) for _ in range(STARTS)]
+    spreads = [np.square(x - centres[nearest]).sum() for centres, nearest in tries]
+    return np.asarray(tries[int(np.argmin(spreads))][0])
 
 
-def _directions(x: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def _directions(
+    x: NDArray[np.float64], count: int, known: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
     mean = x.mean(axis=0)
     _, scale, axes = np.linalg.svd(x - mean, full_matrices=False)
     found = np.zeros((count, x.shape[1]))
     kept = min(count, len(axes))
     found[:kept] = axes[:kept] * scale[:kept, None] / np.sqrt(len(x))
+    if known is not None:  # which end of an axis is taken is chance
+        found *= np.where((found * (known - known.mean(axis=0))).sum(axis=1) < 0, -1, 1)[:, None]
     found += mean
     return found

@@ -1,5 +1,7 @@
 """MLA's fusion, alternation and projection, against the formulas."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -54,9 +56,9 @@ def test_projection_is_recursive_least_squares() -> None:
 def test_first_step_is_free_and_the_second_avoids_its_mean() -> None:
     projection = GradientProjection(6, alpha=1e-6).double()
     gradient, features = torch.randn(3, 6).double(), torch.randn(8, 6).double()
-    torch.testing.assert_close(projection.project(gradient, features), gradient)
-    avoided = projection.project(gradient, torch.randn(8, 6).double())
     mean = features.mean(dim=0)
+    torch.testing.assert_close(projection.project(gradient, mean), gradient)
+    avoided = projection.project(gradient, torch.randn(6).double())
     assert float((avoided @ mean).abs().max()) < 1e-4 * float((gradient @ mean).abs().max())
     projection.restart()
     torch.testing.assert_close(projection.P, torch.eye(6).double())
@@ -140,6 +142,49 @@ def test_update_is_alternating_descent(project: bool) -> None:
     assert terms["loss"] == pytest.approx(terms["task_a"] + terms["task_b"])
     for name, p in model.named_parameters():
         torch.testing.assert_close(p.detach(), weights[name])
+
+
+def share_along_the_previous_mean(optimizer: str, project: bool) -> float:
+    """How much of the head's steps lies along the mean feature of the modality before, on average.
+
+    A step is a matrix of outputs x width: the norm of its product with the unit vector of that
+    mean, divided by the norm of the step.
+    """
+    sensors = [Modality("a", (12,), "vector"), Modality("b", (8,), "vector")]
+    torch.manual_seed(0)
+    model = MLA(sensors, MLAConfig(latent_dim=32, outputs=5, project=project))
+    data = made_data(sensors, outputs=5, samples=200)
+    model.fit_inputs(data)
+    shares: list[float] = []
+    train_one = model._modality_step
+
+    def watched(*arguments: Any) -> float:
+        before, (name, x) = model.head.weight.detach().clone(), arguments[1:3]
+        with torch.no_grad():
+            mean = model.encoders[name](x).mean(dim=0)
+        loss = train_one(*arguments)
+        step = model.head.weight.detach() - before
+        if means:
+            shares.append(float((step @ means[-1]).norm() / (step.norm() * means[-1].norm())))
+        means.append(mean)
+        return loss
+
+    means: list[torch.Tensor] = []
+    model._modality_step = watched  # type: ignore[method-assign]
+    with optimization(model, data) as lent:
+        if optimizer == "sgd":
+            lent.optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
+        for step in range(60):
+            model.update(data.batch(np.arange(step * 50, step * 50 + 50) % 200))
+    return float(np.mean(shares))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_steps_of_the_head_keep_clear_of_the_previous_modality(optimizer: str) -> None:
+    """Whatever the optimiser: of Adam, projected gradients alone would leave most of it."""
+    with_it, without = (share_along_the_previous_mean(optimizer, on) for on in (True, False))
+    assert with_it < 0.1
+    assert with_it < without / 3
 
 
 def test_a_step_for_one_modality_leaves_the_other_encoder_alone() -> None:

@@ -1,10 +1,12 @@
 """SMIL's guesses, perturbations and meta-gradients, against naive versions of the paper's."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,6 +21,7 @@ from mmrl.training.fit import fit
 
 A, B = Modality("a", (3,), "vector"), Modality("b", (2,), "vector")
 TINY = {"a": {"hidden": [3]}, "b": {"hidden": [2]}}
+CONFIGS = Path(__file__).parents[4] / "configs/method"
 ALGORITHM1: dict[str, object] = {"outer": "complete", "inner_weight": 0.0}
 
 
@@ -268,7 +271,8 @@ def test_pretraining_ends_with_priors_of_the_features_at_hand() -> None:
             assert not model.pretrained
             assert not bool(model.get_buffer("priors_1").any())
             terms = model.update(data.batch(np.arange(40)))
-            assert set(terms) == {"loss", "task", "task_a", "task_b"}, step
+            measured = {"guess_r2_a", "guess_r2_b"} if model.pretrained else set()
+            assert set(terms) == {"loss", "task", "task_a", "task_b"} | measured, step
         model.eval()
         inputs, _ = model.prepare(data.batch(np.flatnonzero(data.available[:, 1])))
         features = model.encoders["b"](inputs["b"])
@@ -307,6 +311,110 @@ def test_drawn_samples_are_varied_like_the_batch() -> None:
     fit(model, data, config, seed=0)
     assert seen
     assert max(float(x.max()) for x in seen) <= 1
+
+
+ABLATIONS: dict[str, dict[str, object]] = {
+    "smil_no_meta": {"meta": False},
+    "smil_no_regularization": {"regularize": False},
+}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_removes_one_thing(name: str) -> None:
+    """The same terms, from the same samples: those of the batch and those drawn beside them."""
+    settings = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert {k: v for k, v in settings.items() if k != "defaults"} == ABLATIONS[name]
+    data = made_data([A, B], samples=30, missing=0.4)
+    seen = []
+    for changes in ({}, ABLATIONS[name]):
+        torch.manual_seed(0)
+        config = SMILConfig(encoders=TINY, outputs=3, clusters=2, **changes)  # type: ignore[arg-type]
+        model = SMIL([A, B], config)
+        model.updates.fill_(10_000)
+        rows: list[Tensor] = []
+        model.encoders["a"].register_forward_pre_hook(
+            lambda _, inputs, rows=rows: rows.append(inputs[0])
+        )
+        with optimization(model, data):
+            torch.manual_seed(1)
+            terms = model.update(data.batch(np.arange(30)))
+        seen.append((set(terms), rows))
+    (names, rows), (names_without, rows_without) = seen
+    assert names == names_without
+    assert len(rows) == len(rows_without)
+    for x, other in zip(rows, rows_without, strict=True):
+        assert torch.equal(x, other)
+
+
+def test_without_meta_learning_it_is_an_inner_step_of_length_zero() -> None:
+    found = []
+    for settings in ({"meta": False}, {"inner_lr": 0.0}):
+        model = tiny(**settings)
+        torch.manual_seed(5)
+        terms = model.meta_terms(*samples())
+        loss = torch.stack(list(terms.values())).sum()
+        found.append((terms, torch.autograd.grad(loss, model.first.weight)[0]))
+    assert found[0][0] == found[1][0]
+    torch.testing.assert_close(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("refresh_every", [0, 2])
+def test_priors_follow_the_encoders_unless_they_are_held(refresh_every: int) -> None:
+    data = made_data([A, B], samples=40)
+    torch.manual_seed(0)
+    config = SMILConfig(
+        encoders=TINY, outputs=3, clusters=4, pretrain_steps=1, refresh_every=refresh_every
+    )
+    model = SMIL([A, B], config)
+    with optimization(model, data, lr=1e-2):
+        model.update(data.batch(np.arange(40)))
+        first = model.get_buffer("priors_0").clone()
+        for _ in range(2):
+            terms = model.update(data.batch(np.arange(40)))
+        model.eval()
+        inputs, _ = model.prepare(data.batch(np.arange(40)))
+        features = model.encoders["a"](inputs["a"]).detach()
+        now = model.get_buffer("priors_0")
+    if not refresh_every:
+        assert torch.equal(now, first)
+        return
+    assert not torch.equal(now, first)
+    torch.testing.assert_close(now, find_priors(features, 4, "kmeans", previous=first))
+    assert {"guess_r2_a", "guess_r2_b"} <= set(terms)
+
+
+def test_how_good_guesses_are_is_measured_against_the_mean() -> None:
+    model = tiny(weights="convex")
+    inputs, available, _ = samples(missing_b=2)
+    with torch.no_grad():
+        h = model.features(inputs, available)
+        found = model._guess_r2(h, available)
+    whole = available.all(dim=1)
+    sigma = F.softplus(model.reconstruct["0_1"](h[0]))
+    guesses = sigma / sigma.sum(dim=1, keepdim=True) @ model.get_buffer("priors_1")
+    true = h[1][whole]
+    error = (guesses[whole] - true).square().sum() / (true - true.mean(dim=0)).square().sum()
+    assert found["b"] == pytest.approx(1 - float(error.detach()))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_best_of_several_starts_finds_every_cluster(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    true = rng.permutation(10)[:, None] * np.array([[10.0, -7.0, 3.0]]) + rng.normal(size=(10, 3))
+    x = torch.from_numpy(np.repeat(true, 30, axis=0) + 0.1 * rng.normal(size=(300, 3)))
+    found = find_priors(x, 10, "kmeans", seed).numpy()
+    nearest = np.linalg.norm(found[:, None] - true[None], axis=2).argmin(axis=1)
+    assert sorted(nearest) == list(range(10))
+
+
+def test_directions_keep_their_ends() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(100, 4) * torch.tensor([9.0, 4.0, 2.0, 1.0])
+    before = find_priors(x, 3, "pca")
+    mirrored = before.mean(dim=0) * 2 - before
+    for previous in (before, mirrored):
+        found = find_priors(x + 0.01, 3, "pca", previous=previous)
+        assert bool(((found - x.mean(0)) * (previous - previous.mean(0))).sum(dim=1).gt(0).all())
 
 
 def test_too_few_samples_for_the_priors_are_named() -> None:

@@ -64,12 +64,6 @@ class Unimodal(Supervised):
         x, rows = inputs[self.names[self.column]], available[:, self.column]
         return on_rows(lambda x: F.silu(self.encoder(x)), x, rows, self.latent_dim)
 
-    def _predict(
-        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
-    ) -> Float[Tensor, "batch outputs"]:
-        prediction: Tensor = self.head(self._encode(inputs, available))
-        return prediction
-
     def terms(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor
     ) -> dict[str, Tensor]:
@@ -133,7 +127,7 @@ class LateFusion(Supervised):
 class JointFusion(Supervised, ABC):
     """Features of all modalities are fused into one vector, from which a linear head predicts.
 
-    A subclass implements `fuse`.
+    A subclass implements `_encode`.
     """
 
     def __init__(
@@ -142,23 +136,6 @@ class JointFusion(Supervised, ABC):
         super().__init__(modalities, config)
         self.encoders = _encoders(self)
         self.head = nn.Linear(self.latent_dim, self.outputs)
-
-    @abstractmethod
-    def fuse(
-        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
-    ) -> Float[Tensor, "batch latent"]:
-        """One vector per sample."""
-
-    def _encode(
-        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
-    ) -> Float[Tensor, "batch latent"]:
-        return self.fuse(inputs, available)
-
-    def _predict(
-        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
-    ) -> Float[Tensor, "batch outputs"]:
-        prediction: Tensor = self.head(self.fuse(inputs, available))
-        return prediction
 
     def terms(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor
@@ -179,17 +156,14 @@ class SumFusion(JointFusion):
 
     name: ClassVar[str] = "sum"
 
-    def fuse(
+    def _encode(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch latent"]:
-        """The sum of features, through a swish."""
         return F.silu(torch.stack(self.seen(inputs, available)).sum(dim=0))
 
 
-class ConcatFusion(JointFusion):
-    """Concatenates features, those of missing modalities being zeros."""
-
-    name: ClassVar[str] = "concat"
+class _Concatenation(JointFusion, ABC):
+    """The features side by side, mapped to the latent dimension."""
 
     def __init__(
         self, modalities: Sequence[Modality], config: SupervisedConfig | None = None
@@ -197,12 +171,17 @@ class ConcatFusion(JointFusion):
         super().__init__(modalities, config)
         self.join = _Join(len(self.modalities), self.latent_dim)
 
-    def fuse(
+    def _encode(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch latent"]:
-        """The features side by side, mapped to the latent dimension."""
         fused: Tensor = self.join(self.seen(inputs, available))
         return fused
+
+
+class ConcatFusion(_Concatenation):
+    """Concatenates features, those of missing modalities being zeros."""
+
+    name: ClassVar[str] = "concat"
 
 
 @dataclass(frozen=True)
@@ -222,7 +201,7 @@ class ModalityDropoutConfig(SupervisedConfig):
             raise ValueError(f"drop_rate must be in [0, 1), got {self.drop_rate}")
 
 
-class ModalityDropout(JointFusion):
+class ModalityDropout(_Concatenation):
     """Concatenation, trained with modalities hidden at random.
 
     Neverova, Wolf, Taylor, Nebout: "ModDrop: adaptive multi-modal gesture recognition", 2015,
@@ -233,19 +212,6 @@ class ModalityDropout(JointFusion):
     Config: ClassVar[type[MethodConfig]] = ModalityDropoutConfig
     config: ModalityDropoutConfig
 
-    def __init__(
-        self, modalities: Sequence[Modality], config: ModalityDropoutConfig | None = None
-    ) -> None:
-        super().__init__(modalities, config)
-        self.join = _Join(len(self.modalities), self.latent_dim)
-
-    def fuse(
-        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
-    ) -> Float[Tensor, "batch latent"]:
-        """The features side by side, mapped to the latent dimension."""
-        fused: Tensor = self.join(self.seen(inputs, available))
-        return fused
-
     def terms(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor
     ) -> dict[str, Tensor]:
@@ -254,29 +220,19 @@ class ModalityDropout(JointFusion):
         return super().terms(inputs, kept, y)
 
 
-class _Filling(JointFusion, ABC):
+class _Filling(_Concatenation, ABC):
     """Encodes made-up values in place of missing ones, as if they were readings."""
-
-    def __init__(
-        self, modalities: Sequence[Modality], config: SupervisedConfig | None = None
-    ) -> None:
-        super().__init__(modalities, config)
-        self.join = _Join(len(self.modalities), self.latent_dim)
 
     @abstractmethod
     def fill(self, name: str, x: Tensor, missing: Tensor) -> Tensor:
         """The inputs of a modality, complete."""
 
-    def fuse(
-        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
-    ) -> Float[Tensor, "batch latent"]:
-        """The features of filled inputs side by side, mapped to the latent dimension."""
-        features = [
+    def seen(self, inputs: Mapping[str, Tensor], available: Tensor) -> list[Tensor]:
+        """Features of every modality, of made-up values where it is missing."""
+        return [
             self.encoders[name](self.fill(name, inputs[name], ~available[:, i]))
             for i, name in enumerate(self.names)
         ]
-        fused: Tensor = self.join(features)
-        return fused
 
 
 class ZeroFilling(_Filling):

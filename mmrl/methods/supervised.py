@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmrl.losses import nt_xent
 from mmrl.methods.method import Method, MethodConfig
@@ -60,7 +60,8 @@ class SupervisedConfig(MethodConfig):
 class Supervised(Method, ABC):
     """A method that learns to predict a target from any subset of its modalities.
 
-    A subclass implements `_encode`, `_predict` and `terms`.
+    A subclass implements `_encode` and `terms`, and has a `head` that predicts from the
+    representation, or a `_predict` of its own.
 
     Args:
         modalities: What it sees.
@@ -73,6 +74,7 @@ class Supervised(Method, ABC):
     Config: ClassVar[type[MethodConfig]] = SupervisedConfig
     is_contrastive: ClassVar[bool] = False
     """Whether `terms` has the contrastive loss already, so that it is not added."""
+    head: nn.Module
     config: SupervisedConfig
 
     def __init__(self, modalities: Sequence[Modality], config: MethodConfig | None = None) -> None:
@@ -107,11 +109,12 @@ class Supervised(Method, ABC):
         clean, mask = mark_missing(values, available, self.modalities)
         return self._predict(self.scale(clean), mask) * mask.any(dim=1, keepdim=True)
 
-    @abstractmethod
     def _predict(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch outputs"]:
         """`predict` on clean, scaled inputs; rows without any modality may be anything finite."""
+        prediction: Tensor = self.head(self._encode(inputs, available))
+        return prediction
 
     @abstractmethod
     def terms(

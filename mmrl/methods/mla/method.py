@@ -114,13 +114,6 @@ class MLA(Supervised):
             return entropies(torch.stack([logits, torch.zeros_like(logits)], dim=3)).mean(dim=2)
         return entropies(logits)
 
-    def _predict(
-        self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"]
-    ) -> Float[Tensor, "batch outputs"]:
-        # The weights sum to one, so the head of the fused features is the fused prediction.
-        prediction: Tensor = self.head(self._encode(inputs, available))
-        return prediction
-
     def terms(
         self, inputs: Mapping[str, Tensor], available: Bool[Tensor, "batch modalities"], y: Tensor
     ) -> dict[str, Tensor]:

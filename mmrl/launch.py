@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from mmrl.runs.folder import RunFolder
+from mmrl.runs.paths import settled
 from mmrl.runs.progress import make_console
 from mmrl.runs.sweep import check_sweep, run_sweep, sweep_of
 from mmrl.runs.task import Task
@@ -83,7 +84,7 @@ def run(
         RunFolderError: Another process is at work in the folder.
     """
     task = task_of(config if isinstance(config, Mapping) else {"task": config.task})
-    content = dict(config) if isinstance(config, Mapping) else task.stored(config)
+    content = settled(config if isinstance(config, Mapping) else task.stored(config))
     settings = task.read(content)
     console = console or make_console()
     work = _prepare(task, content, settings)
@@ -166,7 +167,7 @@ def assist(content: Mapping[str, Any], folder: PathLike | None = None) -> None:
         ConfigError: They are wrong, or of a sweep.
     """
     opened = None if folder is None else RunFolder.open(folder)
-    content = content if opened is None else opened.config
+    content = settled(content) if opened is None else opened.config
     if sweep_of(content).runs:
         raise ConfigError("a sweep trains in one process: start it without ranks")
     task = task_of(content)

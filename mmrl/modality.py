@@ -74,7 +74,8 @@ class Modality:
         # Networks are kept by name, subsets and files are called by names.
         if not self.name or set(self.name) & set("./+") or hasattr(nn.ModuleDict(), self.name):
             raise ValueError(
-                f"{self.name!r} cannot name a modality: take another word, without '.', '/' and '+'"
+                f"{self.name!r} cannot name a modality: take another word, without '.', '/' and "
+                "'+' (in an environment by {name: rename} in env.wrappers)"
             )
         if not self.shape or any(n < 1 for n in self.shape):
             raise ValueError(f"modality {self.name!r} needs a shape of positive axes: {self.shape}")
@@ -175,8 +176,9 @@ class Modality:
 
         if not isinstance(space, spaces.Dict):
             raise TypeError(
-                f"expected a Dict observation space with one entry per sensor, got {space}; "
-                "a flat Box can be split into named channels with a wrapper"
+                f"expected a Dict observation space with one entry per sensor, got {space}; in "
+                "env.wrappers, {name: split, slices: {arm: [0, 7], hand: [7, 9]}} names the parts "
+                "of a flat Box, {name: flatten} those of a Tuple, {name: one_hot} a Discrete number"
             )
         kinds, partial = dict(kinds or {}), dict(partial or {})
         names = [name for name in space.spaces if name != AVAILABLE]
@@ -206,7 +208,9 @@ def _shape_and_kind(
     if not isinstance(space, spaces.Box | spaces.MultiBinary):
         raise TypeError(
             f"channel {name!r} is a {type(space).__name__} space; a sensor must be a Box or "
-            "MultiBinary (flatten nested Dicts, one-hot encode Discrete values)"
+            "MultiBinary: in env.wrappers, {name: flatten} opens nested Dicts and Tuples, "
+            "{name: one_hot} makes vectors of Discrete and MultiDiscrete, {name: drop, channels: "
+            f"[{name}]}} leaves it out"
         )
     shape = tuple(int(n) for n in space.shape) or (1,)
     if kind is None:

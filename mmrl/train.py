@@ -12,6 +12,7 @@ from mmrl.launch import assist, is_other_rank, resume, run
 from mmrl.runs.command_line import command_line, refuse_other_settings
 from mmrl.runs.composed import Composed, to_plain
 from mmrl.runs.folder import RunFolder
+from mmrl.runs.paths import settled
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def work(settings: Composed) -> float | None:
     if folder is None:
         return run(given).score
     opened = RunFolder.open(folder)
-    refuse_other_settings(opened.config, given)
+    refuse_other_settings(opened.config, settled(given))
     return resume(opened).score
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from mmrl.modality import AVAILABLE
+from mmrl.subsets import chosen_subsets
 from mmrl_agents.acting import Acting, FillsGaps
 from mmrl_agents.policies import AnyPolicy, as_acting
 from mmrl_envs import VectorSensorDropout
@@ -86,19 +86,23 @@ class ConditionResult:
         return float(np.mean(list(self.faulty.values())))
 
 
-def subset_conditions(channels: Sequence[str]) -> list[Condition]:
-    """Every non-empty subset of the sensors, larger ones first; the others are always missing.
+def subset_conditions(channels: Sequence[str], choice: Any = None) -> list[Condition]:
+    """Some sensors work, the others are always missing.
+
+    Args:
+        channels: The sensors.
+        choice: Which subsets, see `mmrl.subsets.chosen_subsets`; all of them, unless there are
+            many.
 
     Example:
         >>> [condition.name for condition in subset_conditions(["image", "sound"])]
         ['image+sound', 'image', 'sound']
     """
     conditions = []
-    for size in range(len(channels), 0, -1):
-        for subset in combinations(channels, size):
-            lost = [name for name in channels if name not in subset]
-            faults = ({"pattern": "fixed", "channels": lost},) if lost else ()
-            conditions.append(Condition("+".join(subset), faults))
+    for subset in chosen_subsets(channels, choice):
+        lost = [name for name in channels if name not in subset]
+        faults = ({"pattern": "fixed", "channels": lost},) if lost else ()
+        conditions.append(Condition("+".join(subset), faults))
     return conditions
 
 

@@ -11,6 +11,7 @@ from mmrl.methods import METHODS, Method
 from mmrl.runs.device import check_device
 from mmrl.runs.pretrained_encoder import pretrained_encoder
 from mmrl.settings import ConfigError
+from mmrl.subsets import chosen_subsets
 from mmrl.training.augment import Augment
 from mmrl.training.usable import check_enough, learnable
 
@@ -41,6 +42,10 @@ def check_classification(config: ClassificationConfig) -> DataSet:
             method = METHODS[config.method](data.modalities, config.settings_for(data))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"method: {error}") from error
+    try:
+        chosen_subsets([m.name for m in data.modalities], config.evaluate.subsets)
+    except ValueError as error:
+        raise ConfigError(f"evaluate: {error}") from error
     for part, settings in (("fit", config.fit), ("pretrain", config.pretrain)):
         try:
             Augment(settings.augment, data.modalities)

@@ -15,6 +15,7 @@ from mmrl.methods.method import MethodConfig
 from mmrl.methods.settings import read_method
 from mmrl.runs.settings import RunSettings, SweepConfig, check_known
 from mmrl.settings import ConfigError, typed
+from mmrl.subsets import check_choice
 from mmrl.training.config import FitConfig
 
 CLASSIFICATION = "classification"
@@ -55,8 +56,8 @@ class MissingConfig:
     Args:
         train: In training: None, a rate of the data's own rule, a rule, or a list of rules.
         valid: In validation, the same, or `train`: what training has.
-        test: In the test, the same, or several rates; beside them every subset of the modalities
-            is scored.
+        test: In the test, the same, or several rates; beside them subsets of the modalities
+            are scored (`evaluate.subsets`).
     """
 
     train: Any = None
@@ -88,6 +89,22 @@ class MissingConfig:
 
 
 @dataclass(frozen=True)
+class ScoresConfig:
+    """What is scored.
+
+    Args:
+        subsets: Subsets of the modalities: `all`, `single` (each alone), `leave_one_out`, or a list
+            such as `[image+sound, image]`, each beside all modalities. None: all subsets of up to
+            five, of more each alone and all but one.
+    """
+
+    subsets: Any = None
+
+    def __post_init__(self) -> None:
+        check_choice(self.subsets)
+
+
+@dataclass(frozen=True)
 class ClassifierConfig:
     """What predicts from the frozen representation of a method that learns without labels.
 
@@ -116,6 +133,7 @@ class ClassificationConfig:
         classifier: What then predicts.
         method: Name of the method.
         method_settings: Its settings; outputs and task are the data's.
+        evaluate: Which subsets are scored.
         sweep: Several runs instead of one.
         task: `classification`, also where the targets are labels or numbers.
         experiment: Name in the run folder's name.
@@ -134,6 +152,7 @@ class ClassificationConfig:
     classifier: ClassifierConfig
     method: str
     method_settings: MethodConfig
+    evaluate: ScoresConfig = field(default_factory=ScoresConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     task: str = CLASSIFICATION
     experiment: str = "default"
@@ -200,6 +219,7 @@ def classification_from_mapping(content: Mapping[str, Any]) -> ClassificationCon
         "fit": FitConfig,
         "pretrain": FitConfig,
         "classifier": ClassifierConfig,
+        "evaluate": ScoresConfig,
         "sweep": SweepConfig,
     }
     check_known(content, [*schemas, "method"])

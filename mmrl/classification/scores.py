@@ -42,6 +42,7 @@ from mmrl.runs.folder import RunFolder, json_text
 from mmrl.runs.progress import Advance
 from mmrl.runs.sweep import without
 from mmrl.settings import ConfigError
+from mmrl.subsets import chosen_subsets
 
 WORDS = {
     "subsets": "modalities that are there",
@@ -112,7 +113,7 @@ def score(
     masks: Masks,
     advance: Advance = lambda _: None,
 ) -> list[ScoreRow]:
-    """Scores of the test: every subset of the modalities at every missing rate.
+    """Scores of the test: subsets of the modalities at every missing rate.
 
     Args:
         config: Configuration of the run.
@@ -126,7 +127,11 @@ def score(
     for done, (rate, drawn) in enumerate(sorted(masks.items()), start=1):
         test = data.test.masked(drawn.masks["test"])
         found = subset_scores(
-            method.predict, test, names=data.target_names, device=resolve_device(config.device)
+            method.predict,
+            test,
+            names=data.target_names,
+            only=chosen_subsets(method.names, config.evaluate.subsets),
+            device=resolve_device(config.device),
         )
         rows += [
             ScoreRow(

@@ -27,6 +27,7 @@ from mmrl.runs.progress import Advance, Curve, progress_bar, read_curve
 from mmrl.runs.run import Run, at_work
 from mmrl.runs.seeding import CLASSIFIER, FITTING, stream
 from mmrl.settings import ConfigError
+from mmrl.subsets import says_less
 from mmrl.training.config import FitConfig
 from mmrl.training.fit import FitResult, OnStep, Validate, fit
 from mmrl.training.usable import learnable
@@ -194,13 +195,15 @@ def fit_stage(run: Run[ClassificationConfig], data: DataSet) -> None:
 
 
 def score_stage(run: Run[ClassificationConfig], data: DataSet, masks: Masks) -> None:
-    """Every subset of the modalities at every missing rate of the test."""
+    """Subsets of the modalities at every missing rate of the test."""
     config = run.config
     if run.folder.finished("score"):
         return
     with run.folder.stage("score", ("scores.csv", SUMMARY, SCORES, "scores.png")):
         method = checkpoint.load(run.path, ENCODER, resolve_device(config.device))
         assert isinstance(method, Supervised)
+        if note := says_less(method.names, config.evaluate.subsets):
+            run.console.print(f"note: {note}")
         with progress_bar(run.console, "score", len(masks), "rates") as advance:
             rows = score(config, method, data, masks, advance)
         write_scores(rows, run.path, run.console, run.writer, f"seed {config.seed}")

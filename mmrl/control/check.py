@@ -18,6 +18,7 @@ from mmrl.runs.folder import RunFolder, RunFolderError
 from mmrl.runs.pretrained_encoder import pretrained_encoder
 from mmrl.runs.sweep import run_names
 from mmrl.settings import ConfigError
+from mmrl.subsets import chosen_subsets
 from mmrl.training.augment import Augment
 from mmrl_agents.config import check_actions
 from mmrl_agents.trial import check_agent
@@ -141,6 +142,8 @@ def check_faults(config: TrainConfig, envs: Envs) -> None:
     Raises:
         ConfigError: One names a sensor that does not exist, or cannot befall it.
     """
+    names = [m.name for m in Modality.from_space(envs.single_observation_space, config.env.kinds)]
+    chosen_subsets(names, config.evaluate.subsets)
     _check_conditions(config.evaluate.conditions, envs)
     _check_faults("faults", config.faults.models, envs, config.faults.keep_at_least)
 

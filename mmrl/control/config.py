@@ -15,6 +15,7 @@ from mmrl.methods.settings import read_method
 from mmrl.report.robustness import REWARD_PER_STEP, check_score
 from mmrl.runs.settings import RunSettings, SweepConfig, check_known
 from mmrl.settings import ConfigError, typed
+from mmrl.subsets import check_choice
 from mmrl.training.config import FitConfig
 from mmrl_agents.belief.config import BeliefConfig
 from mmrl_agents.config import AgentConfig
@@ -157,8 +158,13 @@ class EvaluateConfig:
     Args:
         episodes: Per condition; every condition has the same starts.
         n_envs: Episodes that run at once.
+        max_steps: Steps after which an episode is cut off; None: those that the environment was
+            registered with (`max_episode_steps`), 1,000 where it has no time limit.
+        subsets: Under which subsets of the sensors: `all`, `single` (each alone), `leave_one_out`,
+            or a list such as `[camera+touch, camera]`, each beside all sensors. None: all subsets
+            of up to five sensors, of more each alone and all but one.
         rates: Shares of steps at which every sensor is missing on its own, each in [0, 1).
-        conditions: More conditions, after every subset of the sensors and the rates.
+        conditions: More conditions, after the subsets of the sensors and the rates.
         video: Whether a video is made of an episode in which sensors go down and come back.
         probe: Whether the representation is probed for the environment's state.
         probe_steps: Optimisation steps of the probe.
@@ -167,6 +173,8 @@ class EvaluateConfig:
 
     episodes: int = 100
     n_envs: int = 100
+    max_steps: int | None = None
+    subsets: Any = None
     rates: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     conditions: tuple[ConditionConfig, ...] = ()
     video: bool = True
@@ -176,6 +184,9 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "episodes", "n_envs", "probe_steps")
+        if self.max_steps is not None:
+            _positive(self, "max_steps")
+        check_choice(self.subsets)
         if bad := [rate for rate in self.rates if not 0 <= rate < 1]:
             raise ValueError(f"rates must be at least 0 and below 1, got {bad}")
         if not 0 < self.confidence < 1:

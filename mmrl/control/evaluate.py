@@ -35,8 +35,15 @@ from mmrl.runs.progress import progress_bar
 from mmrl.runs.run import Run
 from mmrl.runs.seeding import EPISODES, stream
 from mmrl.settings import ConfigError
+from mmrl.subsets import says_less
 from mmrl_agents.agent import Agent
-from mmrl_agents.robustness import Condition, evaluate, rate_conditions, subset_conditions
+from mmrl_agents.robustness import (
+    Condition,
+    ConditionResult,
+    evaluate,
+    rate_conditions,
+    subset_conditions,
+)
 from mmrl_envs import SensorDropout
 from mmrl_envs.faults.process import FILL, MISSING
 from mmrl_envs.mujoco.camera import follow_robot
@@ -56,10 +63,18 @@ def evaluate_run(run: Run[TrainConfig]) -> list[Row]:
 
 
 def all_conditions(agent: Agent, config: EvaluateConfig) -> list[Condition]:
-    """Every subset of the sensors, every rate at which they fail, and what else was asked for."""
+    """Subsets of the sensors, every rate at which they fail, and what else was asked for.
+
+    Raises:
+        ConfigError: A subset names a sensor that there is not.
+    """
     names = list(agent.sensors)
     more = [Condition(c.name, tuple(c.faults), c.rate) for c in config.conditions]
-    return [*subset_conditions(names), *rate_conditions(names, config.rates), *more]
+    try:
+        subsets = subset_conditions(names, config.subsets)
+    except ValueError as error:
+        raise ConfigError(f"evaluate: {error}") from error
+    return [*subsets, *rate_conditions(names, config.rates), *more]
 
 
 def measure(
@@ -79,6 +94,8 @@ def measure(
         console: Where progress is shown.
     """
     settings = config.evaluate
+    if note := says_less(list(agent.sensors), settings.subsets):
+        console.print(f"note: {note}")
     total = settings.episodes * len(conditions)
     done = 0
     with progress_bar(console, "evaluate", total, "episodes") as advance:
@@ -95,8 +112,10 @@ def measure(
             episodes=settings.episodes,
             seed=seed,
             n_envs=settings.n_envs,
+            max_steps=settings.max_steps,
             on_episodes=on_episodes,
         )
+    _say_cut_off(results, console)
     rows = []
     for result in results:
         low, high = mean_interval([result.rewards], confidence=settings.confidence, seed=seed)
@@ -115,6 +134,17 @@ def measure(
             )
         )
     return rows
+
+
+def _say_cut_off(results: Sequence[ConditionResult], console: Console) -> None:
+    if cut := sum(result.cut_off for result in results):
+        episodes = sum(len(result.returns) for result in results)
+        steps = max(int(result.lengths.max()) for result in results)
+        console.print(
+            f"note: {cut} of {episodes} episodes had not ended after {steps:,} steps and were cut "
+            "off: the environment has no time limit (evaluate.max_steps sets another, "
+            "+env.kwargs.max_episode_steps one for training, too)"
+        )
 
 
 def write_results(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
@@ -28,6 +29,8 @@ class MeasureConfig:
         device: Where encoder and policy run.
         episodes: Episodes per condition; every condition has the same starts.
         n_envs: Episodes that run at once.
+        max_steps: Steps after which an episode is cut off; None: what each run has.
+        subsets: Which subsets of the sensors, see `EvaluateConfig`; None: what each run has.
         rates: Shares of steps at which every sensor is missing on its own, each in [0, 1).
         video: Whether a video is made of an episode in which sensors go down and come back.
         confidence: Confidence of the intervals, in (0, 1).
@@ -39,6 +42,8 @@ class MeasureConfig:
     device: str = "auto"
     episodes: int = 100
     n_envs: int = 100
+    max_steps: int | None = None
+    subsets: Any = None
     rates: tuple[float, ...] = EvaluateConfig().rates
     video: bool = True
     confidence: float = 0.95
@@ -56,6 +61,8 @@ class MeasureConfig:
             own,
             episodes=self.episodes,
             n_envs=self.n_envs,
+            max_steps=own.max_steps if self.max_steps is None else self.max_steps,
+            subsets=own.subsets if self.subsets is None else self.subsets,
             rates=self.rates,
             video=self.video,
             confidence=self.confidence,

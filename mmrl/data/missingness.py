@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from mmrl.data import masks
 from mmrl.data.arrays import ArrayData
 from mmrl.data.sequences import Sequences
 from mmrl.modality import measured, with_gaps
+from mmrl.subsets import subsets
 
 PATTERNS = ("fixed", "bernoulli", "smil", "dicmor", "cpm")
 PER_MODALITY, OVERALL = "per_modality", "overall"
@@ -168,16 +168,6 @@ def _make_rule(spec: Mapping[str, Any]) -> Rule:
         raise ValueError("in a data set it is always known what is missing: announced is true")
     own = {key: value for key, value in spec.items() if key != "announced"}
     return Rule(**{**own, "channels": tuple(channels) if channels else None})
-
-
-def subsets(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """All non-empty subsets, the whole first, then the smaller ones, in the order of the names.
-
-    Example:
-        >>> ["+".join(s) for s in subsets(["l", "v", "a"])]
-        ['l+v+a', 'l+v', 'l+a', 'v+a', 'l', 'v', 'a']
-    """
-    return tuple(s for size in range(len(names), 0, -1) for s in combinations(names, size))
 
 
 def fixed_missing(names: Sequence[str]) -> dict[str, tuple[Rule, ...]]:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from mmrl.data.arrays import ArrayData
 from mmrl.data.dataset import SENTIMENT
-from mmrl.data.missingness import subsets
 from mmrl.metrics.classification import classification_scores
 from mmrl.metrics.labels import label_scores
 from mmrl.metrics.regression import regression_scores
+from mmrl.subsets import subsets
 
 BATCH = 256
 
@@ -77,7 +77,7 @@ def subset_scores(
         predict: `Method.predict`, or any function like it; called without gradients.
         data: With targets.
         names: Names of classes, labels or outputs, see `scores`.
-        only: These subsets; None for all, `missingness.subsets`.
+        only: These subsets; None for all, `mmrl.subsets.subsets`.
         device: Where the batches go.
         batch: Samples at once.
 

@@ -54,7 +54,12 @@ class ImageEncoder(ModalityEncoder):
         self.layers = nn.Sequential(*layers, nn.Flatten())
         shrink = 2 ** len(channels)
         if min(sizes[1:]) < shrink:
-            raise ValueError(f"{len(channels)} halvings do not fit an image of shape {shape}")
+            fit = max(1, min(sizes[1:]).bit_length() - 1)
+            raise ValueError(
+                f"{len(channels)} halvings do not fit an image of shape {tuple(shape)}: list up to "
+                f"{fit} channels, such as channels={([32, 64] + [64] * fit)[:fit]}, or take it for "
+                "another kind, such as vector (env.kinds)"
+            )
         self.features = depth * (sizes[1] // shrink) * (sizes[2] // shrink)
 
     def forward(self, x: Tensor) -> Tensor:

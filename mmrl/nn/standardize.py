@@ -27,8 +27,9 @@ class Standardize(nn.Module):
     source varies by hundredths of its range where the pendulum is upright.
 
     Args:
-        modality: Whose values are scaled. Images are never centred: their pixels share one scale.
-            Steps of a sequence have the same mean and scale.
+        modality: Whose values are scaled. Bytes of images are never centred; pixels of other types,
+            such as depth in millimetres, share one mean and one scale. Steps of a sequence have the
+            same mean and scale.
         clip: Standard deviations from the mean at which scores are cut off; None: nowhere. What
             hardly moved in training may move later, and would arrive as thousands.
 
@@ -47,12 +48,13 @@ class Standardize(nn.Module):
             raise ValueError(f"clip must be positive, or null for none, got {clip}")
         self.clip = clip
         self.is_image = modality.kind == "image"
-        self.is_fixed = modality.kind in ("image", "label")
+        self.is_fixed = modality.kind == "label"
         self.is_sequence = modality.kind == "sequence"
         self.shared_scale = modality.shared_scale
         self.indicates = modality.partial == "indicate"
         self.channel_axis = modality.channel_axis
-        shape = (1,) * len(modality.shape) if self.is_fixed else modality.shape
+        share = modality.kind in ("image", "label")
+        shape = (1,) * len(modality.shape) if share else modality.shape
         self.register_buffer("mean", torch.zeros(shape))
         # What of the mean a float32 cannot hold: large offsets, such as those of map coordinates.
         self.register_buffer("rest", torch.zeros(shape))
@@ -77,6 +79,10 @@ class Standardize(nn.Module):
         count = mean = squares = torch.zeros((), dtype=torch.float64)
         shape, rounding = tuple(self.mean.shape), 0.0
         for raw in readings:
+            if self.is_image:
+                if raw.dtype == torch.uint8:
+                    return
+                raw = raw.reshape(-1, *shape)
             if tuple(raw.shape[1:]) not in (shape, shape[1:]):
                 raise ValueError(f"expected values of shape (samples, *{shape}), got {raw.shape}")
             part = raw.double()

@@ -16,7 +16,14 @@ FOLDERS = {"mmrl": "mmrl", "mmrl_envs": "envs/mmrl_envs", "mmrl_agents": "agents
 
 # A module may import from its own row and the rows above it. Each module is in exactly one row.
 LAYERS = (
-    ("mmrl.files", "mmrl.modality", "mmrl.renamed", "mmrl.settings", "mmrl.weights"),
+    (
+        "mmrl.files",
+        "mmrl.modality",
+        "mmrl.renamed",
+        "mmrl.settings",
+        "mmrl.subsets",
+        "mmrl.weights",
+    ),
     ("mmrl.losses", "mmrl.nn"),
     ("mmrl.methods", "mmrl.checkpoint"),
     ("mmrl.data", "mmrl.metrics", "mmrl.training", "mmrl.testing"),

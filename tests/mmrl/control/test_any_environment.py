@@ -313,7 +313,7 @@ gym.register(
 
 def test_nested_observations_are_flattened_or_refused(tmp_path: Path) -> None:
     nested = ["env=gymnasium", "env.id=NestedPendulum-v0", *SMALL_SAC]
-    with pytest.raises(ConfigError, match=r"'arm' is a Dict space; .*flatten nested Dicts"):
+    with pytest.raises(ConfigError, match=r"'arm' is a Dict space; .*name: flatten"):
         check_environment(config(*nested))
     made = run(tmp_path / "run", *nested, wrapped("{name: flatten}"), "faults=bernoulli")
     conditions = [row.condition for row in read_rows(made.path / ROWS)]

@@ -5,8 +5,9 @@ import pytest
 
 from mmrl.data import ArrayData, Sequences
 from mmrl.data.arrays import Column
-from mmrl.data.missingness import Rule, draw, fixed_missing, make_rules, subsets
+from mmrl.data.missingness import Rule, draw, fixed_missing, make_rules
 from mmrl.modality import Modality
+from mmrl.subsets import subsets
 from mmrl_envs.faults import make_faults
 
 N = 2000

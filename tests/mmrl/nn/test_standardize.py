@@ -187,3 +187,27 @@ def test_bytes_mean_the_same_from_a_data_set_and_from_an_environment(
     scaling.estimate(data.readings("x"))
     batch = data.batch(np.arange(20)).values["x"]
     torch.testing.assert_close(scaling(torch.from_numpy(values)), scaling(batch))
+
+
+@pytest.mark.parametrize("shape", [(24, 32), (1, 24, 32), (24, 32, 1)])
+def test_pixels_that_are_no_bytes_share_one_scale(shape: tuple[int, ...]) -> None:
+    """Depth in millimetres arrives in the range that convolutions are made for."""
+    generator = torch.Generator().manual_seed(0)
+    depth = torch.randint(0, 65536, (50, *shape), generator=generator, dtype=torch.int32)
+    scaling = Standardize(Modality("depth", shape, "image"))
+    scaling.estimate([depth[:20].to(torch.uint16), depth[20:].to(torch.uint16)])
+    scaled = scaling(depth.float())
+    assert scaled.shape == depth.shape
+    assert abs(float(scaled.mean())) < 1e-3
+    assert float(scaled.std()) == pytest.approx(1.0, abs=1e-3)
+    first, second = depth.double()[0].flatten()[:2]
+    difference = (scaled[0].flatten()[0] - scaled[0].flatten()[1]).double()
+    assert float(difference * depth.double().std()) == pytest.approx(
+        float(first - second), rel=1e-3
+    )
+
+
+def test_bytes_of_images_are_never_centred() -> None:
+    scaling = Standardize(Modality("camera", (8, 8), "image"))
+    scaling.estimate([torch.full((4, 8, 8), 7, dtype=torch.uint8)])
+    assert float(scaling(torch.full((1, 8, 8), 255, dtype=torch.uint8)).max()) == 1.0

@@ -9,7 +9,6 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from mmrl.data.missingness import subsets
 from mmrl.report.plots import (
     COLOURS,
     Words,
@@ -20,6 +19,7 @@ from mmrl.report.plots import (
     training_figure,
 )
 from mmrl.report.robustness import BERNOULLI, RETURN, Summary
+from mmrl.subsets import subsets
 
 BASE = Summary("gmc", "image+sound", 0.0, 1, 10, -0.5, 0.1, -0.55, -0.45)
 REFERENCE = {"optimum": -0.46, "random": -6.11}

@@ -45,7 +45,9 @@ def measure(
     return launch.measure(runs, console=console, **settings)
 
 
-def load(folder: Path | str, device: str = "cpu", *, monitor: bool = False) -> Agent:
+def load(
+    folder: Path | str, device: str = "cpu", *, monitor: bool = False, belief: bool = True
+) -> Agent:
     """The trained agent of a run folder, for a control loop; see `mmrl_agents.agent.Agent`.
 
     Args:
@@ -53,10 +55,11 @@ def load(folder: Path | str, device: str = "cpu", *, monitor: bool = False) -> A
         device: Where encoder and policy run.
         monitor: Whether sensors that lie are noticed and left out; needs the monitor that
             `python -m mmrl.monitor run=<folder>` fits.
+        belief: Whether the run's belief, where it has one, fills in for missing sensors.
 
     Raises:
         ValueError: There is no trained agent, or a file is damaged or does not fit.
     """
     from mmrl_agents.agent import Agent
 
-    return Agent.load(folder, device, monitor=monitor)
+    return Agent.load(folder, device, monitor=monitor, belief=belief)

@@ -95,7 +95,7 @@ def work(settings: Composed) -> None:
     check_device(command.device)
     config = replace(config_of(run), device=command.device)
     check_trained(run, config)
-    agent = Agent.load(run.path, resolve_device(config.device))
+    agent = Agent.load(run.path, resolve_device(config.device), belief=False)
     if not isinstance(agent.acting, LatentPolicy):
         raise ConfigError(
             f"the agent in {run.path} acts on observations (method {config.method!r}): a monitor "

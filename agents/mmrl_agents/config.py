@@ -82,7 +82,9 @@ class AgentConfig:
         total_timesteps: Environment steps of the training, all environments together.
         n_envs: Environments that are stepped at once.
         policy: A name that the algorithm knows, or `PaperDDPGPolicy` (ddpg, td3); `auto`: an MLP
-            on latents, the multi-input policy on Dict observations.
+            on latents, the multi-input policy on Dict observations. Or the path of a zip that
+            Stable-Baselines3 saved, of a policy that was trained on what the environment returns
+            without its wrappers: it is taken as it is, and of the file only tensors are read.
         policy_kwargs: `net_arch`, `activation_fn` (by name), and what else the policy class takes.
         arguments: What the algorithm's constructor takes, e.g. `learning_rate`, `gamma`.
         action_noise: Exploration noise of off-policy algorithms with continuous actions.
@@ -101,6 +103,7 @@ class AgentConfig:
             latents.
         sees: Names of the sensors that the policy sees, instead of latents or of the whole
             observation; none: it sees all. A belief fills in those of them that are missing.
+        vec_normalize: Path of what `VecNormalize.save` wrote, for a zip that was trained behind it.
 
     Raises:
         ValueError: An unknown name or argument (the known ones are listed), or a bad value.
@@ -127,6 +130,7 @@ class AgentConfig:
     normalize: bool = False
     finetune: bool = False
     sees: tuple[str, ...] = ()
+    vec_normalize: str | None = None
 
     def __post_init__(self) -> None:
         algorithm = algorithm_class(self.algorithm)
@@ -138,7 +142,13 @@ class AgentConfig:
         _check_name("learning_rate_schedule", self.learning_rate_schedule, SCHEDULES)
         _check_name("initialization", self.initialization, INITIALIZATIONS)
         _check_name("action_rule", self.action_rule, ACTION_RULES)
-        _check_name("policy", self.policy, [AUTO, *policies(self.algorithm)])
+        if not self.brought:
+            _check_name("policy", self.policy, [AUTO, *policies(self.algorithm)])
+        elif self.sees or self.finetune or self.normalize:
+            raise ValueError(
+                f"policy={self.policy!r} is trained already: sees, finetune and normalize mean "
+                "nothing for it; its statistics are vec_normalize"
+            )
         known = constructor_arguments(algorithm) - NOT_IN_ARGUMENTS
         _check_arguments(self.algorithm, self.arguments, known)
         known = constructor_arguments(policy_class(self)) - NOT_IN_POLICY_KWARGS
@@ -160,6 +170,16 @@ class AgentConfig:
                 f"{self.algorithm} explores in its own way and takes no action noise, got "
                 f"action_noise.name={self.action_noise.name!r}; set it to 'none'"
             )
+
+    @property
+    def brought(self) -> bool:
+        """Whether the policy is a zip that was trained elsewhere."""
+        return self.policy.endswith(".zip")
+
+    @property
+    def without_encoder(self) -> bool:
+        """Whether the policy sees sensors, though the run may have an encoder for its belief."""
+        return bool(self.sees) or self.brought
 
 
 def algorithm_class(name: str) -> type[BaseAlgorithm]:
@@ -225,7 +245,7 @@ def policies(algorithm: str) -> dict[str, type[BasePolicy]]:
 def policy_class(config: AgentConfig, is_dict: bool = False) -> type[BasePolicy]:
     """The policy class of a configuration, for Dict observations or for vectors."""
     name = config.policy
-    if name == AUTO:
+    if name == AUTO or config.brought:
         kind = "MultiInput" if is_dict else "Mlp"
         name = f"{kind}LstmPolicy" if config.algorithm == RECURRENT else f"{kind}Policy"
     return policies(config.algorithm)[name]

@@ -13,10 +13,9 @@ from mmrl.runs.run import Run
 from mmrl.runs.seeding import BELIEF, stream
 from mmrl_agents.acting import LatentPolicy, ObservationPolicy
 from mmrl_agents.agent import Agent
-from mmrl_agents.belief.acting import BeliefPolicy, Believer
 from mmrl_agents.belief.checkpoint import DESCRIPTION, WEIGHTS, for_policy, save_belief
 from mmrl_agents.belief.config import NO_BELIEF
-from mmrl_agents.belief.training import BeliefTraining, Task
+from mmrl_agents.belief.training import BeliefTraining
 from mmrl_envs.faults import make_faults
 
 
@@ -29,22 +28,19 @@ def belief_stage(run: Run[TrainConfig]) -> None:
         device = resolve_device(config.device)
         agent = Agent.load(run.path, device, belief=False)
         assert isinstance(agent.acting, LatentPolicy | ObservationPolicy)
-        sight, teacher, senses = for_policy(run.path, agent.acting, agent.sensors, device)
-        faults = tuple(make_faults(config.faults.models))
-        task = Task(sight, teacher, senses, faults, device)
+        faults = make_faults(config.faults.models)
+        task = for_policy(run.path, agent.acting, agent.sensors, device, faults)
         training = BeliefTraining(task, settings, stream(config.seed, BELIEF), scratch)
         found: dict[str, float] = {}
 
-        def on_block(frames: int, updates: int, facts: Mapping[str, float]) -> None:
+        def on_block(timesteps: int, updates: int, facts: Mapping[str, float]) -> None:
             for name, value in facts.items():
                 run.writer.add_scalar(f"belief/{name}", value, updates)
-            run.writer.add_scalar("belief/frames", frames, updates)
+            run.writer.add_scalar("belief/timesteps", timesteps, updates)
             found.update(facts)
 
         with progress_bar(run.console, "belief", settings.updates, "updates") as advance:
             network = training.run(partial(make_envs, config.env), advance, on_block)
-        frames = settings.rounds * settings.steps * settings.n_envs
-        run.folder.add_metrics(belief={"frames": frames, "updates": settings.updates, **found})
-        save_belief(
-            BeliefPolicy(sight, Believer(network, teacher, senses), settings.head), run.path
-        )
+        steps = settings.rounds * settings.steps * settings.n_envs
+        run.folder.add_metrics(belief={"timesteps": steps, "updates": settings.updates, **found})
+        save_belief(task.policy(network, settings.head), run.path)

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from mmrl.control.brought import read_brought
 from mmrl.control.config import ConditionConfig, TrainConfig
 from mmrl.control.envs import Envs, make_envs, with_faults
 from mmrl.control.first_steps import Observation, first_steps
+from mmrl.control.seen import seen_env
 from mmrl.methods import METHODS, Method
 from mmrl.methods.supervised import Supervised
 from mmrl.modality import Modality
@@ -20,7 +22,9 @@ from mmrl.runs.sweep import run_names
 from mmrl.settings import ConfigError
 from mmrl.subsets import chosen_subsets
 from mmrl.training.augment import Augment
-from mmrl_agents.config import check_actions
+from mmrl_agents.belief.config import NO_BELIEF
+from mmrl_agents.belief.teacher import check_teachable
+from mmrl_agents.config import RECURRENT, check_actions
 from mmrl_agents.trial import check_agent
 from mmrl_envs import VectorNormalizeChannels, VectorSensorDropout
 
@@ -96,7 +100,14 @@ def _check_agent(config: TrainConfig, envs: Envs, encoder: Method | None) -> Non
     Raises:
         ValueError: It cannot be built.
     """
+    if config.belief.name != NO_BELIEF:
+        check_teachable(config.agent.algorithm == RECURRENT, envs.single_action_space)
+    if config.agent.brought:
+        read_brought(config)
+        return
     seen = envs
+    if config.agent.sees:
+        seen, encoder = make_envs(seen_env(config.env, config.agent.sees), 1), None
     if config.agent.normalize and encoder is None:
         seen = VectorNormalizeChannels(seen)
     if config.faults.models or config.agent.finetune:

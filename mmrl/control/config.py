@@ -240,10 +240,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.task != CONTROL:
             raise ValueError(f"task is {self.task!r}; these settings are for {CONTROL!r}")
-        if self.collect.policy == TEACHER and not self.agent.sees:
+        if self.collect.policy == TEACHER and not self.agent.without_encoder:
             raise ValueError(
                 f"collect.policy is {TEACHER!r}, whose policy is trained before the encoder: name "
-                "the sensors that it sees in agent.sees"
+                "the sensors that it sees in agent.sees, or give a zip as agent.policy"
             )
         if self.encoder is not None and self.method_settings is None:
             raise ValueError(f"encoder is {self.encoder!r}, but method is none: give one of them")

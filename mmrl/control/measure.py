@@ -36,6 +36,7 @@ class MeasureConfig:
         confidence: Confidence of the intervals, in (0, 1).
         score: See `EnvConfig`; None is each run's own.
         conditions: More conditions than those that each run has.
+        belief: Whether a run's belief fills in for missing sensors; false: its policy acts alone.
     """
 
     seed: int = 0
@@ -49,6 +50,7 @@ class MeasureConfig:
     confidence: float = 0.95
     score: str | None = None
     conditions: tuple[ConditionConfig, ...] = ()
+    belief: bool = True
 
     def __post_init__(self) -> None:
         if self.score is not None:
@@ -90,7 +92,7 @@ def measure_again(runs: Sequence[RunFolder], settings: MeasureConfig, console: C
     for config in configs:
         check_conditions(config)
     agents = [
-        Agent.load(run.path, resolve_device(config.device))
+        Agent.load(run.path, resolve_device(config.device), belief=settings.belief)
         for run, config in zip(runs, configs, strict=True)
     ]
     rows: list[Row] = []

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from mmrl import checkpoint
 from mmrl.control.belief import belief_stage
+from mmrl.control.brought import bring_policy
 from mmrl.control.collect import collect_data, given_policy, train_behaviour
 from mmrl.control.config import RANDOM, TEACHER, WARMUP, TrainConfig
 from mmrl.control.evaluate import evaluate_run
@@ -44,7 +45,7 @@ MORE = (
 def train(config: TrainConfig, folder: RunFolder, console: Console) -> None:
     """All stages that are not finished yet."""
     with at_work(keep_statistics(config, folder.path), folder, console) as run:
-        if config.agent.sees:
+        if config.agent.without_encoder:
             train_stage(run)
         if run.config.encoder is not None:
             encoder_stage(run)
@@ -168,6 +169,10 @@ def train_stage(run: Run[TrainConfig]) -> None:
     """A policy on the latents, or on the observation itself."""
     config = run.config
     if run.folder.finished("train"):
+        return
+    if config.agent.brought:
+        with run.folder.stage("train", ("policy.zip",)):
+            bring_policy(config, run.path)
         return
     with run.folder.stage("train", ("policy.zip", REWARDS, "training.png")) as scratch:
         blind = config.agent.sees or config.method_settings is None

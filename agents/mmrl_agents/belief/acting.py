@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from mmrl_agents.acting import PolicyMemory
+from mmrl_agents.acting import LatentPolicy, PolicyMemory
 from mmrl_agents.belief.network import BeliefNetwork, Evidence, Guess
 from mmrl_agents.belief.senses import Senses
 from mmrl_agents.belief.sight import Sight
 from mmrl_agents.belief.teacher import Teacher
 from mmrl_agents.latent import Observation
+from mmrl_agents.monitor.monitor import SensorMonitor
 
 AUTO, ESTIMATE, ACTION = "auto", "estimate", "action"
 
@@ -90,6 +91,9 @@ class BeliefPolicy:
         """See `Acting`; the returned actions are taken for the executed ones."""
         senses = self.believer.senses
         values, available = senses.clean(observations)
+        if (monitor := self._monitor()) is not None:
+            tensors = {name: torch.as_tensor(value) for name, value in values.items()}
+            available = monitor.look(tensors, available, first)
         latents = senses.latents(values, available)
         numbers = self.sight.numbers(values, available, latents)
         guess = self.believer.believe(latents, senses.readings(values), available, first)
@@ -101,7 +105,13 @@ class BeliefPolicy:
             own = self.believer.teacher.actions(guess.outputs.cpu().numpy())
             actions = np.where(chosen.reshape(-1, *[1] * (actions.ndim - 1)), own, actions)
         self.believer.acted(actions)
+        if monitor is not None:
+            monitor.acted(actions)
         return actions
+
+    def _monitor(self) -> SensorMonitor | None:
+        acting = self.sight.acting
+        return acting.latents.monitor if isinstance(acting, LatentPolicy) else None
 
     def head_acts(self, guess: Guess) -> NDArray[np.bool_]:
         """In which environments the action head would act, (envs,)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,20 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from safetensors.torch import save as save_tensors
-from stable_baselines3.common.base_class import BaseAlgorithm
 
 from mmrl.checkpoint import CheckpointError, read_description
 from mmrl.checkpoint import load as load_encoder
 from mmrl.files import FileError, brief, read_bytes, write_atomically, yaml_text
-from mmrl.methods.method import Method
 from mmrl.settings import typed
 from mmrl.weights import MOST, load_safetensors, no_larger_than
 from mmrl_agents.acting import LatentPolicy, ObservationPolicy
-from mmrl_agents.belief.acting import BeliefPolicy, Believer
+from mmrl_agents.belief.acting import BeliefPolicy
 from mmrl_agents.belief.config import BeliefConfig
 from mmrl_agents.belief.network import BeliefNetwork, Sizes
 from mmrl_agents.belief.senses import Senses
 from mmrl_agents.belief.sight import Sight
-from mmrl_agents.belief.teacher import Teacher
+from mmrl_agents.belief.training import Task
+from mmrl_envs.faults.fault import Fault
 
 FORMAT, VERSION = "mmrl-belief", 1
 WEIGHTS, DESCRIPTION = "belief.safetensors", "belief.yaml"
@@ -76,9 +75,9 @@ def load_belief_policy(
     Raises:
         CheckpointError: A file is missing, damaged, or of another run.
     """
-    sight, teacher, senses = for_policy(folder, acting, sensors, device)
-    network, head = _load(folder, _described(sight, senses), device)
-    return BeliefPolicy(sight, Believer(network, teacher, senses), head)
+    task = for_policy(folder, acting, sensors, device)
+    network, head = _load(folder, _described(task.sight, task.senses), device)
+    return task.policy(network, head)
 
 
 def for_policy(
@@ -86,26 +85,20 @@ def for_policy(
     acting: LatentPolicy | ObservationPolicy,
     sensors: Mapping[str, spaces.Space[Any]],
     device: torch.device | str = "cpu",
-) -> tuple[Sight, Teacher, Senses]:
+    faults: Sequence[Fault] = (),
+) -> Task:
     """What a belief needs to know of the policy of a run folder, and of its encoder if it has one.
 
     Raises:
         CheckpointError: The encoder cannot be read, or the policy can have no belief.
     """
-    if isinstance(acting, LatentPolicy):
-        encoder: Method | None = acting.latents.encoder
-    else:
-        there = (folder / ENCODER).is_file()
-        encoder = load_encoder(folder, device=device) if there else None
-    sight = Sight(acting, tuple(sensors))
-    policy = acting.memory.policy
+    encoder = None
+    if not isinstance(acting, LatentPolicy) and (folder / ENCODER).is_file():
+        encoder = load_encoder(folder, device=device)
     try:
-        network = policy.policy if isinstance(policy, BaseAlgorithm) else policy
-        teacher = Teacher(network, acting.memory.action_space)
-        senses = Senses(sensors, encoder, sight.on_latents)
+        return Task.of(acting, sensors, encoder, faults=faults, device=device)
     except ValueError as error:
         raise CheckpointError(f"no belief for the policy in {folder}: {error}") from error
-    return sight, teacher, senses
 
 
 def _load(

@@ -36,15 +36,7 @@ class Teacher:
 
     def __init__(self, policy: BasePolicy, action_space: spaces.Space[Any] | None = None) -> None:
         space = policy.action_space if action_space is None else action_space
-        if type(policy).__name__.startswith("RecurrentActorCritic") or hasattr(
-            policy, "lstm_actor"
-        ):
-            raise ValueError(
-                "a recurrent policy remembers on its own, and its state would not follow what a "
-                "belief fills in: train it with another algorithm, or set belief=none"
-            )
-        if not isinstance(space, spaces.Box | spaces.Discrete):
-            raise ValueError(f"a belief needs actions that are a Box or Discrete, got {space}")
+        check_teachable("lstm_actor" in policy._modules, space)
         self.policy = policy.eval().requires_grad_(False)
         self.space: spaces.Space[Any] = space
         self.discrete = isinstance(space, spaces.Discrete)
@@ -116,3 +108,22 @@ class Teacher:
         middle = torch.where(bounded, (low.double() + high) / 2, 0.0)
         half = torch.where(bounded, (high.double() - low) / 2, 1.0)
         return middle, half
+
+
+def check_teachable(recurrent: bool, action_space: spaces.Space[Any]) -> None:
+    """Whether a belief can learn from a policy.
+
+    Args:
+        recurrent: Whether the policy has a memory of its own.
+        action_space: Action space of the environment.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if recurrent:
+        raise ValueError(
+            "a recurrent policy remembers on its own, and its state would not follow what a belief "
+            "fills in: train it with another algorithm, or set belief=none"
+        )
+    if not isinstance(action_space, spaces.Box | spaces.Discrete):
+        raise ValueError(f"a belief needs actions that are a Box or Discrete, got {action_space}")

@@ -10,11 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from gymnasium.vector import VectorEnv
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from mmrl.checkpoint import CheckpointError
 from mmrl.files import read_bytes, write_atomically
+from mmrl.methods.method import Method
 from mmrl.weights import MOST, load_tensors
+from mmrl_agents.acting import LatentPolicy, ObservationPolicy
 from mmrl_agents.belief.acting import BeliefPolicy, Believer
 from mmrl_agents.belief.config import BeliefConfig
 from mmrl_agents.belief.network import BeliefNetwork, Sizes
@@ -32,7 +36,7 @@ TESTED = 64
 
 Envs = VectorEnv[Any, Any, Any]
 OnBlock = Callable[[int, int, Mapping[str, float]], None]
-"""Takes frames and updates so far, and what was measured."""
+"""Takes environment steps and updates so far, and what was measured."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,67 @@ class Task:
     senses: Senses
     faults: Sequence[Fault] = ()
     device: torch.device | str = "cpu"
+
+    @classmethod
+    def of(
+        cls,
+        acting: LatentPolicy | ObservationPolicy,
+        sensors: Mapping[str, spaces.Space[Any]],
+        encoder: Method | None = None,
+        *,
+        faults: Sequence[Fault] = (),
+        device: torch.device | str = "cpu",
+    ) -> Task:
+        """What a belief learns for a policy.
+
+        Args:
+            acting: The policy as it acts without a belief.
+            sensors: A space for each sensor of the environment.
+            encoder: Represents images for the belief; a policy on latents has its own.
+            faults: The run's own.
+            device: Where the belief is trained.
+
+        Raises:
+            ValueError: The policy can have no belief.
+        """
+        encoder = acting.latents.encoder if isinstance(acting, LatentPolicy) else encoder
+        sight, policy = Sight(acting, tuple(sensors)), acting.memory.policy
+        network = policy.policy if isinstance(policy, BaseAlgorithm) else policy
+        teacher = Teacher(network, acting.memory.action_space)
+        senses = Senses(sensors, encoder, sight.on_latents)
+        return cls(sight, teacher, senses, faults, device)
+
+    def policy(self, network: BeliefNetwork, head: str) -> BeliefPolicy:
+        """The policy with a belief."""
+        return BeliefPolicy(self.sight, Believer(network, self.teacher, self.senses), head)
+
+
+def train_belief(
+    acting: LatentPolicy | ObservationPolicy,
+    make_envs: Callable[[int], Envs],
+    config: BeliefConfig,
+    *,
+    seed: int,
+    encoder: Method | None = None,
+) -> BeliefPolicy:
+    """Teaches a belief to stand in for the missing sensors of any policy.
+
+    Args:
+        acting: The policy as it acts without a belief.
+        make_envs: Makes so many environments whose sensors do not fail, and which reset in the
+            step in which an episode ends.
+        config: How the belief learns.
+        seed: Of all that is random.
+        encoder: Represents images for the belief; a policy on latents has its own.
+
+    Raises:
+        ValueError: The policy can have no belief.
+    """
+    one = make_envs(1)
+    sensors: Any = one.single_observation_space
+    one.close()
+    task = Task.of(acting, sensors.spaces, encoder)
+    return task.policy(BeliefTraining(task, config, seed).run(make_envs), config.head)
 
 
 def new_network(task: Task, config: BeliefConfig, seed: int) -> BeliefNetwork:
@@ -109,8 +174,7 @@ class BeliefTraining:
             advance: Takes how many updates are done.
             on_block: See `OnBlock`.
         """
-        believer = Believer(self.network, self.task.teacher, self.task.senses)
-        policy = BeliefPolicy(self.task.sight, believer, self.config.head)
+        policy = self.task.policy(self.network, self.config.head)
         envs = make_envs(self.config.n_envs) if self.block < self.config.rounds else None
         while self.block < len(self.ends):
             facts: dict[str, float] = {}
@@ -118,8 +182,8 @@ class BeliefTraining:
                 facts |= self._roll_out(envs, policy)
             facts |= self._learn(advance)
             self.block += 1
-            frames = len(self.rollouts) * self.config.steps * self.config.n_envs
-            on_block(frames, self.ends[self.block - 1], facts)
+            timesteps = len(self.rollouts) * self.config.steps * self.config.n_envs
+            on_block(timesteps, self.ends[self.block - 1], facts)
             if self.folder is not None:
                 self._write(self.folder)
         if envs is not None:

@@ -87,6 +87,11 @@ class SplitObservation(gymnasium.ObservationWrapper[Any, Any, Any], RecordConstr
         self.observation_space = channel_space({**others, **channels})
         self._names = sorted([*others, *channels])
 
+    @property
+    def indices(self) -> dict[str, Indices]:
+        """Places of each channel's numbers in the array that is split."""
+        return {name: at.copy() for name, at in self._indices.items()}
+
     def observation(self, observation: Any) -> Observation:
         """Return the channels, as copies."""
         observation = conform(observation, self.env.observation_space)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mmrl import checkpoint
 from mmrl_agents.agent import Agent
-from mmrl_agents.belief.acting import BeliefPolicy, Believer
+from mmrl_agents.belief.acting import BeliefPolicy
 from mmrl_agents.belief.checkpoint import for_policy
 from mmrl_agents.belief.config import BeliefConfig
 from mmrl_agents.belief.training import BeliefTraining, Task
@@ -78,7 +78,7 @@ def run_folder(path: Path, encoder: TinyEncoder, kind: str) -> Path:
 def task(folder: Path) -> Task:
     agent = Agent.load(folder, belief=False)
     assert not isinstance(agent.acting, BeliefPolicy)
-    return Task(*for_policy(folder, agent.acting, agent.sensors))
+    return for_policy(folder, agent.acting, agent.sensors)
 
 
 def trained(
@@ -89,7 +89,7 @@ def trained(
     training = BeliefTraining(made, config, seed=0, folder=state)
     envs = partial(vectorized, partial(sensors, discrete, **settings))
     network = training.run(lambda count: envs(num_envs=count))
-    return BeliefPolicy(made.sight, Believer(network, made.teacher, made.senses), config.head)
+    return made.policy(network, config.head)
 
 
 def observations(count: int, seed: int = 0, **missing: list[int]) -> dict[str, NDArray[Any]]:

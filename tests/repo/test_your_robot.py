@@ -20,6 +20,7 @@ TINY = {
         collect.n_envs=2 fit.steps=2 fit.batch_size=8 agent.total_timesteps=64 agent.n_envs=2
         agent.arguments.learning_starts=16 agent.arguments.batch_size=16 evaluate.episodes=1
         evaluate.n_envs=1 evaluate.rates=[] evaluate.video=false env.kwargs.max_episode_steps=10
+        belief.total_timesteps=64 belief.rounds=2 belief.n_envs=2 belief.updates=4 belief.window=8
         """,
     "mmrl.evaluate": "episodes=1 n_envs=1 rates=[] video=false",
 }

@@ -16,9 +16,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmrl.data.arrays import ArrayData
+from mmrl.data.check_values import find_gaps, odd_targets, odd_values
 from mmrl.data.custom import Parsed, parse, read_arrays
 from mmrl.data.dataset import TASKS, DataSet
 from mmrl.data.sequences import Sequences
+from mmrl.modality import NO_READING
 
 CHUNK = 1024
 MANY_CLASSES = 12
@@ -52,7 +54,7 @@ def check_file(path: Path | str) -> Report:
         report.warnings.append(f"these arrays mean nothing and are ignored: {parsed.unknown}")
     for split, data in parsed.splits.items():
         report.warnings += _of_split(split, data)
-    report.warnings += _of_targets(parsed) + _leaks(parsed)
+    report.warnings += odd_values(parsed.splits) + _of_targets(parsed) + _leaks(parsed)
     return report
 
 
@@ -77,8 +79,9 @@ def _of_targets(parsed: Parsed) -> list[str]:
     train = parsed.splits["train"].target
     assert train is not None
     if train.ndim == 2:
+        odd = odd_targets(train)
         flat = [i for i in range(train.shape[1]) if len(np.unique(train[:, i])) == 1]
-        found = [f"target {parsed.target_names[i]} is the same in all of train" for i in flat]
+        found = odd + [f"target {parsed.target_names[i]} is the same in all of train" for i in flat]
         if train.dtype.kind == "f" and train.shape[1] == 1 and (train == train.round()).all():
             found.append("targets are whole numbers: if they are classes, store them as integers")
         return found
@@ -89,6 +92,12 @@ def _of_targets(parsed: Parsed) -> list[str]:
         assert data.target is not None
         if unseen := sorted(set(data.target.tolist()) - set(train.tolist())):
             found.append(f"{split} has the classes {unseen}, which train does not have")
+        present = np.unique(data.target)
+        if split != "train" and len(parsed.target_names) > 1 and len(present) == 1:
+            found.append(
+                f"{split} has samples of the class {parsed.target_names[int(present[0])]} only: "
+                "whoever always says that is right"
+            )
     if absent := sorted(set(range(len(parsed.target_names))) - set(train.tolist())):
         found.append(f"train has no sample of the classes {absent}")
     return found
@@ -138,6 +147,8 @@ def _chunks(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
 
 def _range(data: ArrayData, name: str, rows: NDArray[np.intp]) -> tuple[float, float]:
     parts = [data.values[name][chunk] for chunk in _chunks(rows)]
+    measured = [p[np.abs(p) < NO_READING] if p.dtype.kind == "f" else p for p in parts]
+    parts = [p for p in measured if p.size]
     return float(min(p.min() for p in parts)), float(max(p.max() for p in parts))
 
 
@@ -168,6 +179,8 @@ def _modality_table(parsed: Parsed) -> Table:
         shape = "×".join(map(str, modality.shape))
         cells = [_summary(data, i) for data in parsed.splits.values()]
         kind = modality.kind + ", one scale" * modality.shared_scale
+        if any(find_gaps(data, i).numbers for data in parsed.splits.values()):
+            kind += f"\ngaps: {modality.partial}"
         table.add_row(escape(modality.name), kind, shape, str(column.dtype), *cells)
     return table
 
@@ -183,6 +196,9 @@ def _summary(data: ArrayData, place: int) -> str:
     text = f"{low:.4g} … {high:.4g}"
     if isinstance(column, Sequences):
         text += f"\n{column.lengths.min()} … {column.lengths.max()} steps"
+    gaps = find_gaps(data, place)
+    if gaps.numbers:
+        text += f"\n{gaps.numbers:.1%} of numbers missing, in {gaps.samples:.0%} of samples"
     return text + (f"\n{gone:.1%} missing" if gone else "")
 
 

@@ -154,3 +154,84 @@ def test_names_with_brackets_are_printed_as_they_are(
     assert "[red]" in printed
     assert main(["check", str(tmp_path / "none[x].npz")]) == 1
     assert "none[x].npz" in capsys.readouterr().err
+
+
+def test_gaps_are_counted_and_infinite_numbers_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays = make()
+    arrays["train/touch"][:15, 1] = np.nan
+    np.savez(tmp_path / "gaps.npz", **arrays)  # type: ignore[arg-type]
+    assert main(["check", str(tmp_path / "gaps.npz"), "--strict"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "gaps: fill" in told
+    arrays["train/touch"][:6, 2] = -np.inf
+    arrays["test/gait/values"][4, 0] = 3e38
+    first, second = warnings(arrays, tmp_path)
+    assert first.startswith("train: touch has infinite numbers (or beyond 1e30) in 20.0% of the")
+    assert "17.5% of its numbers count as missing" in first
+    assert second.startswith("test: gait has infinite numbers (or beyond 1e30) in 8.3% of the")
+
+
+def test_no_complete_sample_is_said(tmp_path: Path) -> None:
+    arrays = make()
+    for split in ("train", "test"):
+        arrays[f"{split}/touch"][::2] = np.nan
+        for start in range(3, len(arrays[f"{split}/gait/values"]), 6):
+            arrays[f"{split}/gait/values"][start : start + 3] = np.nan
+    (found,) = warnings(arrays, tmp_path)
+    assert found.startswith("no sample of train has every modality")
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-5])
+def test_what_moves_in_the_test_only_is_named(tmp_path: Path, spread: float) -> None:
+    arrays = make()
+    rng = np.random.default_rng(1)
+    arrays["train/touch"][:, 1:3] = 0.3 + spread * rng.normal(size=(30, 2))
+    arrays["test/touch"][:, 1:3] = 0.3 + 0.1 * rng.normal(size=(12, 2))
+    (found,) = warnings(arrays, tmp_path)
+    assert found.startswith("2 of 4 numbers of touch hardly move in train and do in test")
+    assert found.endswith(": 1, 2")
+
+
+def test_longer_sequences_in_the_test_are_counted(tmp_path: Path) -> None:
+    arrays = make()
+    arrays["test/gait/offsets"] = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 36])
+    (found,) = warnings(arrays, tmp_path)
+    assert found.startswith("2 of 12 sequences of gait in test are longer than 3 steps")
+
+
+def test_ids_are_not_taken_for_measurements_silently(tmp_path: Path) -> None:
+    arrays = make()
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        shape = (len(arrays[f"{split}/target"]), 7)
+        arrays[f"{split}/text"] = rng.integers(0, 30522, shape)
+    (found,) = warnings(arrays, tmp_path)
+    assert "text holds whole numbers from" in found
+    assert "ids of tokens" in found
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (lambda classes: np.eye(3, dtype=np.int64)[classes], "exactly one label: if these are"),
+        (lambda classes: 40.0 * classes + 0.1, "targets are far from standard"),
+        (lambda classes: 1e-3 * (classes - 1.0), "targets are far from standard"),
+    ],
+)
+def test_odd_targets_are_named(
+    target: Callable[[Any], np.ndarray[Any, Any]], message: str, tmp_path: Path
+) -> None:
+    arrays = make()
+    for split in ("train", "test"):
+        arrays[f"{split}/target"] = target(arrays[f"{split}/target"])
+    (found,) = warnings(arrays, tmp_path)
+    assert message in found
+
+
+def test_a_test_of_one_class_is_named(tmp_path: Path) -> None:
+    arrays = make()
+    arrays["test/target"][:] = 1
+    (found,) = warnings(arrays, tmp_path)
+    assert found == "test has samples of the class 1 only: whoever always says that is right"

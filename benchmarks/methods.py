@@ -122,7 +122,7 @@ def mla() -> tuple[Step, Step]:
         for h in features:
             loss = F.cross_entropy(head(h), y)
             weight, bias = torch.autograd.grad(loss, [head.weight, head.bias])
-            head.weight.grad, head.bias.grad = projection.project(weight, h), bias
+            head.weight.grad, head.bias.grad = projection.project(weight, h.mean(dim=0)), bias
             sgd.step()
 
     def plain() -> None:

@@ -53,7 +53,7 @@ class Brought:
     Attributes:
         policy: In evaluation mode.
         layout: Places of each sensor's numbers in its observation, where that is flat.
-        statistics: By which it saw its sensors normalized.
+        statistics: Statistics by which it saw its sensors normalized.
     """
 
     policy: BasePolicy
@@ -100,9 +100,9 @@ def keep(brought: Brought, config: AgentConfig, sensors: spaces.Space[Any], path
 
     Args:
         brought: The policy.
-        config: Of the agent.
+        config: Configuration of the agent.
         sensors: What the environment delivers.
-        path: Where to.
+        path: Path of the file that is written.
     """
     policy, normalized = brought.policy, brought.statistics is not None
     description = {
@@ -172,7 +172,7 @@ def vec_normalize_statistics(
             parts = {n: _moments(one, ...) for n, one in moments.items()}
         made = ChannelStatistics({name: mean.shape for name, (mean, _, _) in parts.items()})
         for name, (mean, variance, count) in parts.items():
-            made.count[name] = int(count)
+            made.count[name] = np.full(mean.shape, int(count), np.int64)
             made.mean[name], made.variance[name] = mean, variance + extra
     except (OSError, FileError) as error:
         raise CheckpointError(f"cannot read {path}: {brief(error)}") from error

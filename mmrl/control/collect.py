@@ -65,7 +65,7 @@ def given_policy(config: TrainConfig, run: Path | None = None) -> Chooses:
     """The policy that `collect.policy` names by its path.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         run: The run's folder, whose own policy collects instead.
 
     Raises:

@@ -67,7 +67,7 @@ def load_belief_policy(
     """Reads a belief and puts it behind the policy of its run.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
         acting: Its policy, as it acts without a belief.
         sensors: A space for each sensor of the environment.
         device: Where the belief is put.

@@ -37,7 +37,7 @@ def draw_masks(
 
     Args:
         steps: Length of a window.
-        windows: How many.
+        windows: Number of windows.
         sensors: Their names.
         rng: What is drawn from.
         own: The run's faults; those that are announced count.

@@ -46,7 +46,7 @@ class Evidence(NamedTuple):
     """What a step tells, with any leading axes.
 
     Attributes:
-        latent: Of what is looked at and there.
+        latent: Latent of what is looked at and there.
         readings: Raw, arbitrary where missing.
         readable: Which of them are there.
         available: Which sensors are there.
@@ -66,7 +66,7 @@ class Guess(NamedTuple):
     Attributes:
         numbers: Estimates of what the policy would see, in its units.
         spread: Their standard deviations, in the same units.
-        outputs: Of the action head, see `Teacher`.
+        outputs: What the action head would do, see `Teacher`.
         doubt: Logarithms of the errors expected of the action: acting on the estimates, and of the
             action head.
     """

@@ -40,8 +40,8 @@ class RollOut:
     """What happened in some environments; nothing was missing in what is kept.
 
     Args:
-        latents: Of every subset of the sensors that are looked at.
-        readings: Of the sensors that are read.
+        latents: Latents of every subset of the sensors that are looked at.
+        readings: Numbers of the sensors that are read.
         numbers: What the policy sees.
         targets: Its outputs on that.
         previous: The executed action before, zeros at an episode's start.
@@ -78,7 +78,7 @@ class RollingOut:
     """Makes roll-outs in one vector environment.
 
     Args:
-        envs: Whose sensors do not fail; resets in the step in which an episode ends.
+        envs: Environments whose sensors do not fail; resets in the step in which an episode ends.
         policy: The policy and the belief, which is being trained.
         teacher: The policy.
         noise: Range of the standard deviations of noise, see `BeliefConfig`.
@@ -101,8 +101,8 @@ class RollingOut:
         """Acts for a number of steps from fresh starts.
 
         Args:
-            steps: Of each environment.
-            seed: Of starts, faults, noise and who acts.
+            steps: Steps of each environment.
+            seed: Seed of starts, faults, noise and who acts.
             teacher_share: Share of the chunks in which the policy acts on complete input.
         """
         rng = np.random.default_rng(seed)

@@ -24,7 +24,7 @@ class Part:
     """A piece of what a policy sees.
 
     Args:
-        name: Of the sensor that delivers it, or `latent`.
+        name: Name of the sensor that delivers it, or `latent`.
         shape: As the policy gets it.
         needs: Sensors that must be there for it to be known.
     """
@@ -91,7 +91,7 @@ class Sight:
         Args:
             values: Clean readings by sensor.
             available: Which of them are there.
-            latents: Of what is there.
+            latents: Latents of what is there.
         """
         if isinstance(self.acting, LatentPolicy):
             return latents

@@ -27,8 +27,8 @@ class Teacher:
     where they are unbounded, and logits where actions are discrete.
 
     Args:
-        policy: Of Stable-Baselines3, without a memory of its own.
-        action_space: Of the environment; None: that of the policy.
+        policy: Policy of Stable-Baselines3, without a memory of its own.
+        action_space: Action space of the environment; None: that of the policy.
 
     Raises:
         ValueError: A recurrent policy, or actions that are neither a Box nor Discrete.

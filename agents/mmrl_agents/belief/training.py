@@ -106,7 +106,7 @@ def train_belief(
         make_envs: Makes so many environments whose sensors do not fail, and which reset in the
             step in which an episode ends.
         config: How the belief learns.
-        seed: Of all that is random.
+        seed: Seed of all that is random.
         encoder: Represents images for the belief; a policy on latents has its own.
 
     Raises:
@@ -142,9 +142,9 @@ class BeliefTraining:
     start anew in each: a training that was killed goes on to the same result, bit for bit.
 
     Args:
-        task: What for.
-        config: How.
-        seed: Of weights, roll-outs and windows.
+        task: What the belief learns for.
+        config: How it learns.
+        seed: Seed of weights, roll-outs and windows.
         folder: Where the state is kept, and looked for; None: not at all.
     """
 

@@ -35,7 +35,7 @@ class Windows(NamedTuple):
         known: Which of them are known.
         targets: The policy's outputs.
         first: Where an episode starts.
-        weight: Of each step in the loss.
+        weight: Weight of each step in the loss.
     """
 
     evidence: Evidence

@@ -32,7 +32,7 @@ class BeliefConfig:
         batch_size: Windows per update.
         window: Steps of a window.
         hidden: Width of the recurrent state.
-        learning_rate: Step size of Adam; it stays for half of the updates, then falls linearly to zero.
+        learning_rate: Step size of Adam; it stays for half of the updates, then falls to zero.
         head: What acts while the policy lacks something. `estimate`: the policy, on estimates of
             what is missing; `action`: a network of the belief that learned the policy's actions;
             `auto`: at each step the one whose error is expected to be smaller.

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 KINDS_OF_PRIORS = ("kmeans", "pca")
@@ -64,11 +65,14 @@ def _centres(
     with warnings.catch_warnings():
         # An empty cluster keeps its centre; with identical samples there is nothing better.
         warnings.simplefilter("ignore")
-        if known is not None:
-            return np.asarray(kmeans2(x, known, iter=ITERATIONS, minit="matrix")[0])
         tries = [kmeans2(x, count, iter=ITERATIONS, minit="++", rng=rng) for _ in range(STARTS)]
     spreads = [np.square(x - centres[nearest]).sum() for centres, nearest in tries]
-    return np.asarray(tries[int(np.argmin(spreads))][0])
+    found = np.asarray(tries[int(np.argmin(spreads))][0])
+    if known is None:
+        return found
+    # Begun at the old centres, those that the features have left would stay there, empty.
+    distances = np.linalg.norm(known[:, None] - found[None], axis=2)
+    return np.asarray(found[linear_sum_assignment(distances)[1]])
 
 
 def _directions(

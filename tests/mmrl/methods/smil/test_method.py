@@ -407,6 +407,19 @@ def test_the_best_of_several_starts_finds_every_cluster(seed: int) -> None:
     assert sorted(nearest) == list(range(10))
 
 
+def test_no_centre_stays_where_the_features_were() -> None:
+    """Ten clusters that have all moved far away, in another order of the samples."""
+    rng = np.random.default_rng(0)
+    true = rng.permutation(10)[:, None] * np.array([[10.0, -7.0, 3.0]])
+    x = torch.from_numpy(np.repeat(true, 30, axis=0) + 0.1 * rng.normal(size=(300, 3)))
+    before = find_priors(x, 10, "kmeans")
+    order = torch.randperm(300)
+    after = find_priors(x[order] + 500.0, 10, "kmeans", previous=before)
+    torch.testing.assert_close(after.mean(dim=0), x.mean(dim=0) + 500.0, atol=0.1, rtol=0)
+    small = find_priors(x[order] + 0.5, 10, "kmeans", previous=before)
+    torch.testing.assert_close(small, before + 0.5, atol=0.1, rtol=0)
+
+
 def test_directions_keep_their_ends() -> None:
     torch.manual_seed(0)
     x = torch.randn(100, 4) * torch.tensor([9.0, 4.0, 2.0, 1.0])

@@ -10,7 +10,6 @@ V_k(s) = max_u r(s, u) + V_{k-1}(f(s, u)), bilinear in between. NumPy only, some
 from __future__ import annotations
 
 import argparse
-import csv
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from mmrl.control.config import from_mapping
 from mmrl.control.envs import make_envs
+from mmrl.report.results import BERNOULLI, REWARD_PER_STEP, ROBUSTNESS, read_results
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.seeding import EPISODES, stream
 from mmrl_agents.robustness import Condition, evaluate
@@ -154,14 +154,13 @@ def main() -> None:
             optima[limit] = Optimum(limit)
         best_mean = float(optima[limit].rewards(starts).mean())
         print(f"{path}: optimum from its {len(starts)} starts {best_mean:.3f}")
-        with (path / "robustness.csv").open(newline="") as file:
-            for row in csv.DictReader(file):
-                name = row["condition"] + (
-                    f" {row['rate']}" if row["condition"] == "bernoulli" else ""
-                )
-                regret = best_mean - float(row["mean_reward_per_step"])
-                regrets[name].append(regret)
-                print(f"  {name:>16}: {row['mean_reward_per_step']:>8.8} regret {regret:.3f}")
+        for result in read_results(path / f"{ROBUSTNESS}.json"):
+            if result.metric != REWARD_PER_STEP:
+                continue
+            name = result.condition + f" {result.rate:g}" * (result.condition == BERNOULLI)
+            regret = best_mean - result.mean
+            regrets[name].append(regret)
+            print(f"  {name:>16}: {result.mean:>8.3f} regret {regret:.3f}")
     if len(arguments.runs) > 1:
         print(f"regret over {len(arguments.runs)} runs")
         for name, values in regrets.items():

@@ -18,8 +18,9 @@ from mmrl.control.check import check_trained
 from mmrl.control.envs import make_envs
 from mmrl.control.normalization_statistics import config_of
 from mmrl.files import write_atomically
-from mmrl.report.monitor import monitor_figure, monitor_table, to_csv
+from mmrl.report.monitor import monitor_figure, monitor_table, to_results
 from mmrl.report.plots import to_pixels, to_png
+from mmrl.report.results import summarise, write_results
 from mmrl.runs.command_line import command_line
 from mmrl.runs.composed import Composed, to_plain
 from mmrl.runs.device import check_device, resolve_device
@@ -109,6 +110,8 @@ def work(settings: Composed) -> None:
     if command.episodes:
         found, made = measure(command, agent.acting, monitor, make, console)
         out = run.new_subfolder(NAME)
+        results = to_results(found, label=config.label, seed=config.seed)
+        write_results(out, NAME, results, summarise(results))
         write(found, made, monitor, out, f"{config.label}, seed {config.seed}", console)
 
 
@@ -208,7 +211,7 @@ def write(
     title: str,
     console: Console,
 ) -> None:
-    """Table, CSV, plot and TensorBoard's part.
+    """Table, plot and TensorBoard's part.
 
     Args:
         found: What the trials say.
@@ -219,7 +222,6 @@ def write(
         console: Takes the table.
     """
     figure = monitor_figure(found, made, monitor.names, title=title)
-    write_atomically(out / "monitor.csv", to_csv(found).encode())
     write_atomically(out / "monitor.png", to_png(figure))
     with SummaryWriter(str(out / "tb")) as writer:
         for finding in found:

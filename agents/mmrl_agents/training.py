@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
-from tqdm.auto import tqdm
 
 from mmrl_agents.state import read_state, write_state
 
@@ -35,7 +33,7 @@ def train_agent(
         every: Environment steps between two states that are kept.
         keep: Keeps in the folder, too, what the environments need to go on from a state.
         callbacks: More of Stable-Baselines3's.
-        progress: Whether a bar with the time left is shown.
+        progress: Whether Stable-Baselines3 shows its bar with the time left.
 
     Raises:
         CheckpointError: The state in the folder does not fit the model.
@@ -48,14 +46,13 @@ def train_agent(
     chosen = list(callbacks)
     if folder is not None:
         chosen.append(KeepState(folder, every, keep))
-    if progress:
-        chosen.append(ProgressBar(total_timesteps))
     told = CallbackList(chosen)
     model.learn(
         total_timesteps - model.num_timesteps,
         callback=told,
         tb_log_name="policy",
         reset_num_timesteps=model.num_timesteps == 0,
+        progress_bar=progress,
     )
     told.locals.clear()  # callbacks would keep the replay buffer, whoever keeps one of them
     return model
@@ -93,36 +90,3 @@ class KeepState(BaseCallback):
 
     def _on_step(self) -> bool:
         return True
-
-
-class ProgressBar(BaseCallback):
-    """A bar with environment steps, steps per second, the time left and the mean reward per step.
-
-    Args:
-        total_timesteps: Environment steps of the whole training.
-    """
-
-    def __init__(self, total_timesteps: int) -> None:
-        super().__init__()
-        self.total_timesteps = total_timesteps
-        self.bar: tqdm[Any] | None = None
-
-    def _on_training_start(self) -> None:
-        done = self.model.num_timesteps
-        self.bar = tqdm(total=self.total_timesteps, initial=done, desc="train", unit="step")
-
-    def _on_step(self) -> bool:
-        assert self.bar is not None
-        self.bar.update(self.model.num_timesteps - self.bar.n)
-        return True
-
-    def _on_rollout_end(self) -> None:
-        episodes = self.model.ep_info_buffer
-        if self.bar is not None and episodes:
-            steps = sum(episode["l"] for episode in episodes)
-            reward = sum(episode["r"] for episode in episodes) / steps
-            self.bar.set_postfix_str(f"reward {reward:.3f}", refresh=False)
-
-    def _on_training_end(self) -> None:
-        if self.bar is not None:
-            self.bar.close()

@@ -15,9 +15,8 @@ from mmrl.classification.config import (
     ClassificationConfig,
     classification_from_mapping,
 )
-from mmrl.classification.scores import JOINED, join_scores, write_joined
+from mmrl.classification.scores import FILES, check_joined, join_scores
 from mmrl.classification.task import assist_classification, best_in_validation, classify
-from mmrl.report.scores import SCORES, read_scores
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.settings import to_stored
 from mmrl.runs.task import Work
@@ -28,7 +27,7 @@ class Classification:
     """See `mmrl.runs.task.Task`."""
 
     last_stage = "score"
-    joined = JOINED
+    joined = FILES
 
     def read(
         self, content: Mapping[str, Any], folder: RunFolder | None = None
@@ -75,8 +74,7 @@ class Classification:
         self, runs: Sequence[RunFolder], sweep: RunFolder, failed: Sequence[str], console: Console
     ) -> None:
         """All scores, by method, training rate and seed."""
-        rows = [row for run in runs for row in read_scores(run.path / SCORES)]
-        write_joined(rows, sweep.path, console, failed)
+        join_scores(runs, sweep.path, console, failed)
 
     def measure(
         self, runs: Sequence[RunFolder], settings: Mapping[str, Any], console: Console
@@ -87,4 +85,7 @@ class Classification:
                 f"{', '.join(settings)} mean nothing for classification runs: their scores are "
                 "joined as they are"
             )
-        return join_scores(runs, console)
+        check_joined(runs)
+        out = runs[0].new_subfolder("evaluation")
+        join_scores(runs, out, console)
+        return out

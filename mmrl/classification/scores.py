@@ -20,25 +20,21 @@ from mmrl.files import write_atomically
 from mmrl.methods import Supervised
 from mmrl.metrics.scores import subset_scores
 from mmrl.report.plots import Words, curves_figure, robustness_figure, to_pixels, to_png
-from mmrl.report.scores import (
+from mmrl.report.results import (
     LOWER_IS_BETTER,
     SCORES,
-    SUMMARY,
-    ScoreRow,
-    ScoreSummary,
-    comparison_table,
+    Result,
+    Summary,
+    files_of,
     main_metric,
-    over_training,
-    plotted,
-    read_scores,
-    score_table,
-    summaries_to_csv,
+    read_results,
     summarise,
-    to_csv,
-    to_json,
+    whole_of,
+    write_results,
 )
+from mmrl.report.tables import comparison_table, score_table
 from mmrl.runs.device import resolve_device
-from mmrl.runs.folder import RunFolder, json_text
+from mmrl.runs.folder import RunFolder
 from mmrl.runs.progress import Advance
 from mmrl.runs.sweep import without
 from mmrl.settings import ConfigError
@@ -51,7 +47,7 @@ WORDS = {
     "rates_title": "modalities are missing at random",
 }
 
-JOINED = ("scores.csv", SUMMARY, SCORES, "scores.png")
+FILES = (*files_of(SCORES), "scores.png")
 
 Masks = dict[float, Drawn]
 """What is missing, by the missing rate of the test; 0 is the test as it is."""
@@ -112,7 +108,7 @@ def score(
     data: DataSet,
     masks: Masks,
     advance: Advance = lambda _: None,
-) -> list[ScoreRow]:
+) -> list[Result]:
     """Scores of the test: subsets of the modalities at every missing rate.
 
     Args:
@@ -134,15 +130,14 @@ def score(
             device=resolve_device(config.device),
         )
         rows += [
-            ScoreRow(
-                method=config.label,
-                data=data.name,
-                subset=score.subset,
+            Result(
+                label=config.label,
+                condition=score.subset,
+                rate=rate,
                 train_rate=train_rate,
-                test_rate=rate,
                 seed=config.seed,
                 metric=score.metric,
-                value=score.value,
+                values=(score.value,),
             )
             for score in found
         ]
@@ -151,92 +146,112 @@ def score(
 
 
 def write_scores(
-    rows: Sequence[ScoreRow],
+    results: Sequence[Result],
+    data: str,
     out: Path,
     console: Console,
     writer: SummaryWriter,
-    what: str,
     failed: Sequence[str] = (),
 ) -> None:
     """Table, CSV, JSON, plot and TensorBoard's part.
 
     Args:
-        rows: Rows of one run or several.
+        results: Results of one run or several.
+        data: Name of the data set.
         out: Folder for the files.
         console: Takes the table.
         writer: Takes scalars and the plot.
-        what: For the title: which seeds.
-        failed: Runs that should be there and are not.
+        failed: Names of runs that should be there and are not.
     """
-    summaries = summarise(rows)
-    rates = sorted({s.train_rate for s in summaries})
-    methods = list(dict.fromkeys(s.method for s in summaries))
-    shown = ", ".join(f"{rate:.0%}" for rate in rates)
-    whose = f"{methods[0]} on " * (len(methods) == 1)
-    title = f"{whose}{rows[0].data}, {what}, {shown} missing in training"
+    summaries = summarise(results)
+    title = _title(results, data)
     title += f", without {len(failed)} that failed" * bool(failed)
-    write_atomically(out / "scores.csv", to_csv(rows).encode())
-    write_atomically(out / SUMMARY, summaries_to_csv(summaries).encode())
-    write_atomically(out / SCORES, json_text(to_json(rows, summaries, failed)).encode())
-    for name, figure in _figures(summaries, title).items():
+    write_results(out, SCORES, results, summaries, failed)
+    for name, figure in _figures(summaries, data, title).items():
         write_atomically(out / f"{name}.png", to_png(figure))
         writer.add_image(name, to_pixels(figure), dataformats="HWC")
-    several = len({(s.method, s.train_rate) for s in summaries}) > 1
+    several = len({(s.label, s.train_rate) for s in summaries}) > 1
     for s in summaries:
-        owner = f"{s.method}@{s.train_rate:g}/" * several
-        name = f"test/{owner}{s.subset}/{s.metric}"
-        writer.add_scalar(name, s.mean, round(100 * s.test_rate))
+        owner = f"{s.label}@{s.train_rate or 0:g}/" * several
+        name = f"test/{owner}{s.condition}/{s.metric}"
+        writer.add_scalar(name, s.mean, round(100 * s.rate))
     table = (comparison_table if several else score_table)(summaries, title=title)
     if failed:
         table.caption = f"{table.caption}; {without(failed)}"
     console.print(table)
 
 
-def _figures(summaries: Sequence[ScoreSummary], title: str) -> dict[str, Figure]:
+def _title(results: Sequence[Result], data: str) -> str:
+    """Whose results they are, on what, and how much was missing in training."""
+    labels = list(dict.fromkeys(result.label for result in results))
+    whose = f"{labels[0]} on " * (len(labels) == 1)
+    seeds = sorted({result.seed for result in results})
+    what = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    shown = ", ".join(f"{rate:.0%}" for rate in sorted({r.train_rate or 0.0 for r in results}))
+    return f"{whose}{data}, {what}, {shown} missing in training"
+
+
+def _figures(summaries: Sequence[Summary], data: str, title: str) -> dict[str, Figure]:
     """Plots by name: over the test's rates, or, of several training rates, over those as well."""
     metric = main_metric(s.metric for s in summaries)
     better = "lower" if metric in LOWER_IS_BETTER else "higher"
     words = Words(score=f"{metric} in the test ({better} is better)", **WORDS)
-    rates = sorted({s.train_rate for s in summaries})
+    whole = whole_of(summaries)
+    shown = [s for s in summaries if s.metric == metric and (s.rate == 0 or s.condition == whole)]
+    rates = sorted({s.train_rate or 0.0 for s in shown})
     if len(rates) == 1:
-        return {"scores": robustness_figure(plotted(summaries, metric), title=title, words=words)}
+        return {"scores": robustness_figure(shown, title=title, words=words, curve=whole)}
     over = replace(words, rates="missing rate in training (%)")
-    figures = {"scores": curves_figure(over_training(summaries, metric), title=title, words=over)}
+    complete = [s for s in shown if s.rate == 0]
+    figures = {"scores": curves_figure(complete, title=title, words=over)}
     for rate in rates:
-        own = plotted([s for s in summaries if s.train_rate == rate], metric)
-        at = f"{summaries[0].data}, {rate:.0%} missing in training"
-        figures[f"scores-{rate:g}"] = robustness_figure(own, title=at, words=words)
+        own = [s for s in shown if s.train_rate == rate]
+        at = f"{data}, {rate:.0%} missing in training"
+        figures[f"scores-{rate:g}"] = robustness_figure(own, title=at, words=words, curve=whole)
     return figures
 
 
-def join_scores(runs: Sequence[RunFolder], console: Console) -> Path:
-    """Joins the scores of several runs over their seeds into a new subfolder of the first.
+def join_scores(
+    runs: Sequence[RunFolder], out: Path, console: Console, failed: Sequence[str] = ()
+) -> None:
+    """Joins the scores of several runs over their seeds.
 
     Args:
         runs: Runs of one data set; methods and missing rates may differ.
+        out: Folder for the files.
         console: Takes the table.
+        failed: Names of runs that should be there and are not.
+    """
+    with SummaryWriter(str(out / "tb")) as writer:
+        write_scores(scores_of(runs), data_of(runs[0]), out, console, writer, failed)
+
+
+def check_joined(runs: Sequence[RunFolder]) -> None:
+    """Whether the scores of several runs can be joined.
 
     Raises:
         ConfigError: The runs are of several data sets, or two are of the same seed and label.
         RunFolderError: A run has no scores yet.
     """
-    rows = [row for run in runs for row in read_scores(run.path / SCORES)]
-    if len(names := sorted({row.data for row in rows})) > 1:
+    results = scores_of(runs)
+    if len(names := sorted({data_of(run) for run in runs})) > 1:
         raise ConfigError(f"scores on several data sets cannot be joined: {', '.join(names)}")
     try:
-        summarise(rows)
+        summarise(results)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    out = runs[0].new_subfolder("evaluation")
-    write_joined(rows, out, console)
-    return out
 
 
-def write_joined(
-    rows: Sequence[ScoreRow], out: Path, console: Console, failed: Sequence[str] = ()
-) -> None:
-    """`write_scores` of several runs."""
-    seeds = len({row.seed for row in rows})
-    with SummaryWriter(str(out / "tb")) as writer:
-        what = f"{seeds} seed{'s' * (seeds > 1)}"
-        write_scores(rows, out, console, writer, what, failed)
+def scores_of(runs: Sequence[RunFolder]) -> list[Result]:
+    """Results of several runs, one after the other.
+
+    Raises:
+        RunFolderError: A run has no scores yet.
+    """
+    return [result for run in runs for result in read_results(run.path / f"{SCORES}.json")]
+
+
+def data_of(run: RunFolder) -> str:
+    """Name of a run's data set; that of its file where it is the user's own."""
+    data = run.config["data"]
+    return Path(data["path"]).stem if data["name"] == "file" else str(data["name"])

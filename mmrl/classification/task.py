@@ -14,12 +14,12 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from mmrl import checkpoint
 from mmrl.classification.check import check_classification
 from mmrl.classification.config import METHOD_TASKS, ClassificationConfig
-from mmrl.classification.scores import Masks, draw_masks, score, valid_scores, write_scores
+from mmrl.classification.scores import FILES, Masks, draw_masks, score, valid_scores, write_scores
 from mmrl.data import ArrayData
 from mmrl.data.dataset import DataError, DataSet
 from mmrl.data.protocol import Drawn
 from mmrl.methods import METHODS, Method, Supervised, predictor_on
-from mmrl.report.scores import LOWER_IS_BETTER, SCORES, SUMMARY, main_metric
+from mmrl.report.results import LOWER_IS_BETTER, main_metric
 from mmrl.runs.device import resolve_device
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.pretrained_encoder import pretrained_encoder
@@ -199,16 +199,16 @@ def score_stage(run: Run[ClassificationConfig], data: DataSet, masks: Masks) -> 
     config = run.config
     if run.folder.finished("score"):
         return
-    with run.folder.stage("score", ("scores.csv", SUMMARY, SCORES, "scores.png")):
+    with run.folder.stage("score", FILES):
         method = checkpoint.load(run.path, ENCODER, resolve_device(config.device))
         assert isinstance(method, Supervised)
         if note := says_less(method.names, config.evaluate.subsets):
             run.console.print(f"note: {note}")
         with progress_bar(run.console, "score", len(masks), "rates") as advance:
             rows = score(config, method, data, masks, advance)
-        write_scores(rows, run.path, run.console, run.writer, f"seed {config.seed}")
+        write_scores(rows, data.name, run.path, run.console, run.writer)
         metric = main_metric(row.metric for row in rows)
-        found = {f"{r.subset}@{r.test_rate:g}": r.value for r in rows if r.metric == metric}
+        found = {f"{r.condition}@{r.rate:g}": r.mean for r in rows if r.metric == metric}
         run.folder.add_metrics(score={metric: found})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmrl.methods.method import MethodConfig
 from mmrl.methods.settings import read_method
-from mmrl.report.robustness import REWARD_PER_STEP, check_score
+from mmrl.report.results import REWARD_PER_STEP, check_score
 from mmrl.runs.settings import RunSettings, SweepConfig, check_known
 from mmrl.settings import ConfigError, typed
 from mmrl.subsets import check_choice

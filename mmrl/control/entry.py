@@ -18,7 +18,7 @@ from mmrl.control.measure import MeasureConfig, measure_again
 from mmrl.control.normalization_statistics import config_of, keep_statistics
 from mmrl.control.pretrain import pretrain
 from mmrl.control.task import STATE, train
-from mmrl.report.robustness import ROWS, read_rows
+from mmrl.report.results import ROBUSTNESS, read_results
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.settings import to_stored
 from mmrl.runs.task import Work
@@ -62,7 +62,8 @@ class Control:
     def score(self, folder: RunFolder) -> float:
         """The mean of `env.score` over all conditions of the evaluation."""
         score = from_mapping(folder.config).env.score
-        return float(np.mean([np.mean(row.scores(score)) for row in read_rows(folder.path / ROWS)]))
+        results = read_results(folder.path / f"{ROBUSTNESS}.json")
+        return float(np.mean([result.mean for result in results if result.metric == score]))
 
     def vary(self, content: Mapping[str, Any], rate: float | None, seed: int) -> dict[str, Any]:
         """At a training rate, every sensor is missing at random steps while the policy learns."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
@@ -17,23 +18,26 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from mmrl.control.config import EvaluateConfig, TrainConfig
 from mmrl.control.envs import make_env, make_envs
 from mmrl.files import write_atomically
-from mmrl.metrics.intervals import mean_interval
 from mmrl.report.plots import robustness_figure, to_pixels, to_png
-from mmrl.report.robustness import (
-    ROWS,
-    Row,
+from mmrl.report.results import (
+    MISSING_RATE,
+    REALISED_RATE,
+    RETURN,
+    REWARD_PER_STEP,
+    ROBUSTNESS,
+    Result,
     Summary,
-    robustness_table,
+    files_of,
     summarise,
-    to_csv,
-    to_json,
+    write_results,
 )
+from mmrl.report.tables import robustness_table
 from mmrl.report.video import outages, write_video
 from mmrl.runs.device import resolve_device
-from mmrl.runs.folder import json_text
 from mmrl.runs.progress import progress_bar
 from mmrl.runs.run import Run
 from mmrl.runs.seeding import EPISODES, stream
+from mmrl.runs.sweep import without
 from mmrl.settings import ConfigError
 from mmrl.subsets import says_less
 from mmrl_agents.agent import Agent
@@ -48,15 +52,17 @@ from mmrl_envs import SensorDropout
 from mmrl_envs.faults.process import FILL, MISSING
 from mmrl_envs.mujoco.camera import follow_robot
 
+FILES = (*files_of(ROBUSTNESS), "robustness.png")
 
-def evaluate_run(run: Run[TrainConfig]) -> list[Row]:
+
+def evaluate_run(run: Run[TrainConfig]) -> list[Result]:
     """Evaluates a run whose policy is trained, into its own folder."""
     config = run.config
     agent = Agent.load(run.path, resolve_device(config.device))
     seed = stream(config.seed, EPISODES)
     conditions = all_conditions(agent, config.evaluate)
     rows = measure(config, agent, conditions, seed, run.console)
-    write_results(config, rows, run.path, run.console, run.writer)
+    report_runs(config, rows, run.path, run.console, run.writer)
     if config.evaluate.video:
         film(config, agent, run.path, run.console)
     return rows
@@ -83,7 +89,7 @@ def measure(
     conditions: Sequence[Condition],
     seed: int,
     console: Console,
-) -> list[Row]:
+) -> list[Result]:
     """Runs the same episodes under every condition.
 
     Args:
@@ -116,24 +122,29 @@ def measure(
             on_episodes=on_episodes,
         )
     _say_cut_off(results, console)
-    rows = []
-    for result in results:
-        low, high = mean_interval([result.rewards], confidence=settings.confidence, seed=seed)
-        rows.append(
-            Row(
-                agent=config.label,
-                condition=result.condition.name,
-                rate=float(result.condition.rate),
-                seed=config.seed,
-                rewards=tuple(result.rewards.tolist()),
-                returns=tuple(result.returns.tolist()),
-                missing_rate=result.missing_rate,
-                realised_rate=result.realised_rate,
-                ci_low=low,
-                ci_high=high,
-            )
+    return [found for result in results for found in _recorded(config, result)]
+
+
+def _recorded(config: TrainConfig, measured: ConditionResult) -> list[Result]:
+    """What an agent reached under one condition: scores of every episode, and what was missing."""
+    found = {
+        REWARD_PER_STEP: measured.rewards.tolist(),
+        RETURN: measured.returns.tolist(),
+        MISSING_RATE: [measured.missing_rate],
+        REALISED_RATE: [measured.realised_rate],
+    }
+    return [
+        Result(
+            label=config.label,
+            condition=measured.condition.name,
+            rate=float(measured.condition.rate),
+            train_rate=_train_rate(config),
+            seed=config.seed,
+            metric=metric,
+            values=tuple(values),
         )
-    return rows
+        for metric, values in found.items()
+    ]
 
 
 def _say_cut_off(results: Sequence[ConditionResult], console: Console) -> None:
@@ -147,41 +158,78 @@ def _say_cut_off(results: Sequence[ConditionResult], console: Console) -> None:
         )
 
 
-def write_results(
+def _train_rate(config: TrainConfig) -> float | None:
+    """The rate of the one fault of training, if there is one that has a rate."""
+    models = config.faults.models
+    if not models:
+        return 0.0
+    rate = models[0].get("rate") if len(models) == 1 else None
+    return float(rate) if isinstance(rate, int | float) else None
+
+
+def report(
     config: TrainConfig,
-    rows: Sequence[Row],
+    results: Sequence[Result],
+    out: Path,
+    console: Console,
+    title: str,
+    failed: Sequence[str] = (),
+) -> tuple[list[Summary], Figure]:
+    """Writes `FILES`, and shows the table.
+
+    Args:
+        config: Settings of the run, or of the first of several.
+        results: Results of one run or several.
+        out: Folder for the files.
+        console: Takes the table.
+        title: Text above table and plot.
+        failed: Names of runs that should be among them and failed.
+
+    Returns:
+        What table and plot show, and the plot.
+    """
+    summaries = summarise(results, confidence=config.evaluate.confidence)
+    shown = [s for s in summaries if s.metric == config.env.score]
+    figure = robustness_figure(shown, title=title, reference=config.env.reference)
+    write_results(out, ROBUSTNESS, results, summaries, failed)
+    write_atomically(out / "robustness.png", to_png(figure))
+    table = robustness_table(shown, title=title, reference=config.env.reference)
+    if failed:
+        table.caption = f"{table.caption}; {without(failed)}"
+    console.print(table)
+    return summaries, figure
+
+
+def report_runs(
+    config: TrainConfig,
+    results: Sequence[Result],
     out: Path,
     console: Console,
     writer: SummaryWriter,
 ) -> None:
-    """Table, CSV, JSON, plot and TensorBoard's part.
+    """`report` of one run, or of several of one agent, and TensorBoard's part.
 
     Args:
-        config: Configuration of the first run.
-        rows: Rows of one run or several.
+        config: Settings of the run, or of the first of several.
+        results: Results of one run or several.
         out: Folder for the files.
         console: Takes the table.
         writer: Takes scalars, settings beside results, and the plot.
     """
-    confidence = config.evaluate.confidence
-    reference, score = config.env.reference, config.env.score
-    summaries = summarise(rows, confidence=confidence, score=score)
-    seeds = len({row.seed for row in rows})
+    seeds = len({result.seed for result in results})
     what = f"seed {config.seed}" if seeds == 1 else f"mean of {seeds} seeds"
-    title = f"{config.label}, {what}, {confidence:.0%} intervals"
-    figure = robustness_figure(summaries, title=title, reference=reference, score=score)
-    write_atomically(out / "robustness.csv", to_csv(rows).encode())
-    write_atomically(out / ROWS, json_text(to_json(rows, summaries)).encode())
-    write_atomically(out / "robustness.png", to_png(figure))
-    results = {f"robustness/{score}/{_tag(s)}": s.mean for s in summaries}
-    for name, value in (results | _rates(rows)).items():
+    title = f"{config.label}, {what}, {config.evaluate.confidence:.0%} intervals"
+    summaries, figure = report(config, results, out, console, title)
+    score = config.env.score
+    shown = {f"robustness/{score}/{_tag(s)}": s.mean for s in summaries if s.metric == score}
+    kinds = {MISSING_RATE: "missing", REALISED_RATE: "faulty"}
+    rates = {f"{kinds[s.metric]}/{_tag(s)}": s.mean for s in summaries if s.metric in kinds}
+    for name, value in (shown | rates).items():
         writer.add_scalar(name, value)
     writer.add_hparams(
-        _flat_settings(config), {f"hparam/{k}": v for k, v in results.items()}, run_name="."
+        _flat_settings(config), {f"hparam/{k}": v for k, v in shown.items()}, run_name="."
     )
     writer.add_image("robustness", to_pixels(figure), dataformats="HWC")
-    table = robustness_table(summaries, title=title, reference=reference, score=score)
-    console.print(table)
 
 
 def film(config: TrainConfig, agent: Agent, out: Path, console: Console) -> None:
@@ -220,18 +268,9 @@ def film(config: TrainConfig, agent: Agent, out: Path, console: Console) -> None
     console.print(f"video: {path}")
 
 
-def _tag(line: Row | Summary) -> str:
+def _tag(line: Summary) -> str:
     """Name of a condition in TensorBoard."""
     return line.condition + f"@{line.rate:g}" * (line.rate > 0)
-
-
-def _rates(rows: Sequence[Row]) -> dict[str, float]:
-    """How much was missing, as `available` told, and faulty, told or not; means over seeds."""
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        found.setdefault(f"missing/{_tag(row)}", []).append(row.missing_rate)
-        found.setdefault(f"faulty/{_tag(row)}", []).append(row.realised_rate)
-    return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def _flat_settings(config: TrainConfig) -> dict[str, Any]:

@@ -9,21 +9,13 @@ from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl.control.config import TrainConfig
-from mmrl.report.plots import robustness_figure, to_png
-from mmrl.report.robustness import (
-    ROWS,
-    cost_table,
-    read_rows,
-    robustness_table,
-    summarise,
-    to_csv,
-    to_json,
-)
+from mmrl.control.evaluate import FILES, report
+from mmrl.report.results import ROBUSTNESS, read_results
+from mmrl.report.tables import cost_table
 from mmrl.runs.folder import RunFolder
-from mmrl.runs.sweep import without
 
 COSTS = "costs.json"
-JOINED = ("robustness.csv", ROWS, "robustness.png", COSTS)
+JOINED = (*FILES, COSTS)
 
 
 def join(
@@ -42,21 +34,12 @@ def join(
         failed: Names of the runs that failed.
         console: Takes the tables.
     """
-    rows = [row for run in runs for row in read_rows(run.path / ROWS)]
-    reference, score = config.env.reference, config.env.score
-    summaries = summarise(rows, confidence=config.evaluate.confidence, score=score)
+    results = [r for run in runs for r in read_results(run.path / f"{ROBUSTNESS}.json")]
     title = f"{config.experiment}: {config.agent.total_timesteps:,} steps each"
     title += f", without {len(failed)} that failed" * bool(failed)
-    figure = robustness_figure(summaries, title=title, reference=reference, score=score)
-    sweep.write_text("robustness.csv", to_csv(rows))
-    sweep.write_json(ROWS, to_json(rows, summaries, failed))
-    sweep.write_bytes("robustness.png", to_png(figure))
+    _, figure = report(config, results, sweep.path, console, title, failed)
     with SummaryWriter(str(sweep.path / "tb")) as writer:
         writer.add_figure("robustness", figure)
-    table = robustness_table(summaries, title=title, reference=reference, score=score)
-    if failed:
-        table.caption = f"{table.caption}; {without(failed)}"
-    console.print(table)
     owners: dict[str, list[RunFolder]] = {}
     for run in runs:
         owners.setdefault(str(run.config["label"]), []).append(run)

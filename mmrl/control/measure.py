@@ -12,9 +12,9 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from mmrl.control.check import check_conditions, check_trained
 from mmrl.control.config import ConditionConfig, EvaluateConfig, TrainConfig
-from mmrl.control.evaluate import all_conditions, film, measure, write_results
+from mmrl.control.evaluate import all_conditions, film, measure, report_runs
 from mmrl.control.normalization_statistics import config_of
-from mmrl.report.robustness import Row, check_score
+from mmrl.report.results import Result, check_score
 from mmrl.runs.device import check_device, resolve_device
 from mmrl.runs.folder import RunFolder
 from mmrl_agents.agent import Agent
@@ -95,14 +95,14 @@ def measure_again(runs: Sequence[RunFolder], settings: MeasureConfig, console: C
         Agent.load(run.path, resolve_device(config.device), belief=settings.belief)
         for run, config in zip(runs, configs, strict=True)
     ]
-    rows: list[Row] = []
+    results: list[Result] = []
     for run, config, agent in zip(runs, configs, agents, strict=True):
         console.print(f"{config.label}, seed {config.seed}: {run.path}")
         conditions = all_conditions(agent, config.evaluate)
-        rows += measure(config, agent, conditions, settings.seed, console)
+        results += measure(config, agent, conditions, settings.seed, console)
     out = runs[0].new_subfolder("evaluation")
     with SummaryWriter(str(out / "tb")) as writer:
-        write_results(configs[0], rows, out, console, writer)
+        report_runs(configs[0], results, out, console, writer)
     if settings.video:
         film(configs[0], agents[0], out, console)
     return out

@@ -15,7 +15,7 @@ from mmrl.control.config import TrainConfig
 from mmrl.control.envs import make_envs, with_faults
 from mmrl.control.seen import seen_env
 from mmrl.methods import Method
-from mmrl.report.robustness import RETURN, REWARD_PER_STEP
+from mmrl.report.results import RETURN, REWARD_PER_STEP
 from mmrl.runs.device import resolve_device
 from mmrl.runs.progress import Advance, Curve
 from mmrl.runs.seeding import POLICY, stream

@@ -13,7 +13,7 @@ from mmrl.control.belief import belief_stage
 from mmrl.control.brought import bring_policy
 from mmrl.control.collect import collect_data, given_policy, train_behaviour
 from mmrl.control.config import RANDOM, TEACHER, WARMUP, TrainConfig
-from mmrl.control.evaluate import evaluate_run
+from mmrl.control.evaluate import FILES, evaluate_run
 from mmrl.control.normalization_statistics import keep_statistics
 from mmrl.control.policy import train_policy
 from mmrl.control.pretrain import pretrain, probe, with_state
@@ -21,7 +21,7 @@ from mmrl.control.seen import observed_space
 from mmrl.data import ArrayData
 from mmrl.methods import METHODS
 from mmrl.report.plots import to_png, training_figure
-from mmrl.report.robustness import ROWS
+from mmrl.report.results import RETURN, REWARD_PER_STEP
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.pretrained_encoder import pretrained_encoder
 from mmrl.runs.progress import Curve, progress_bar, read_curve
@@ -199,10 +199,12 @@ def evaluate_stage(run: Run[TrainConfig]) -> None:
     """Every subset of the sensors, and rates of failure."""
     if run.folder.finished("evaluate"):
         return
-    with run.folder.stage("evaluate", ("robustness.csv", ROWS, "robustness.png")):
-        rows = evaluate_run(run)
-        means = {f"{r.condition}@{r.rate:g}": r.mean_reward_per_step for r in rows}
-        returns = {f"{r.condition}@{r.rate:g}": r.mean_return for r in rows}
+    with run.folder.stage("evaluate", FILES):
+        results = evaluate_run(run)
+        means = {
+            f"{r.condition}@{r.rate:g}": r.mean for r in results if r.metric == REWARD_PER_STEP
+        }
+        returns = {f"{r.condition}@{r.rate:g}": r.mean for r in results if r.metric == RETURN}
         run.folder.add_metrics(evaluate={"mean_reward_per_step": means, "mean_return": returns})
 
 

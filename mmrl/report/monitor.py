@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -15,21 +13,29 @@ from rich.table import Table
 
 from mmrl.metrics.detection import roc_curve
 from mmrl.report.plots import COLOURS
-from mmrl.report.robustness import REWARD_PER_STEP, SCORE_NAMES
+from mmrl.report.results import REWARD_PER_STEP, SCORE_NAMES, Result
 from mmrl_agents.monitor.trial import Finding, Trial, pooled
 
 DASHES = ("-", "--", ":", "-.")
 
 
-def to_csv(findings: Sequence[Finding]) -> str:
-    """One line for each fault and sensor, numbers rounded to six digits."""
-    rows = [{**asdict(f), "recovered": f.recovered} for f in findings]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()})
-    return buffer.getvalue()
+def to_results(findings: Sequence[Finding], *, label: str, seed: int) -> list[Result]:
+    """What trials say, as records: a condition is a fault of a sensor.
+
+    Args:
+        findings: Findings of one run.
+        label: Name of the agent.
+        seed: Seed of the run.
+    """
+    return [
+        Result(label, f"{f.fault} of {f.channel}", 0.0, None, seed, metric, (value,))
+        for f in findings
+        for metric, value in {**_numbers(f), "recovered": f.recovered}.items()
+    ]
+
+
+def _numbers(finding: Finding) -> dict[str, float]:
+    return {name: value for name, value in asdict(finding).items() if isinstance(value, float)}
 
 
 def monitor_table(findings: Sequence[Finding], *, title: str) -> Table:

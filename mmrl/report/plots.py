@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mmrl.report.robustness import BERNOULLI, REWARD_PER_STEP, SCORE_NAMES, Summary
+from mmrl.report.results import BERNOULLI, REWARD_PER_STEP, SCORE_NAMES, Summary, names
 
 # Okabe and Ito's palette without yellow, which is too light for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -62,22 +62,28 @@ def robustness_figure(
     title: str,
     reference: Mapping[str, float] | None = None,
     words: Words | None = None,
-    score: str = REWARD_PER_STEP,
+    curve: str = BERNOULLI,
 ) -> Figure:
     """A score for every subset of sensors, and against the rate at which sensors fail at random.
 
     Args:
-        summaries: Summaries of any number of agents; see `mmrl.report.robustness.summarise`.
+        summaries: Summaries of one metric and any number of agents, see
+            `mmrl.report.results.summarise`.
         title: Above the plot.
         reference: Scores of known policies by name, drawn as lines where they are near the results
             and named in the margin where they are not.
         words: What the axes say; those of control where None.
-        score: What control's summaries are of, one of `mmrl.report.robustness.SCORE_NAMES`.
+        curve: The condition whose rates are the right panel; a subset is in the left one as well,
+            where nothing else is missing.
     """
-    words = words or Words(f"{SCORE_NAMES[score]} (higher is better)")
-    subsets = [s for s in summaries if s.condition != BERNOULLI]
-    rates = [s for s in summaries if s.condition == BERNOULLI]
-    agents = list(dict.fromkeys(s.agent for s in summaries))
+    words = words or Words(f"{SCORE_NAMES[summaries[0].metric]} (higher is better)")
+    owners = dict(zip(summaries, names(summaries), strict=True))
+    is_subset = curve != BERNOULLI
+    subsets = [s for s in summaries if s.condition != curve or (is_subset and s.rate == 0)]
+    rates = [s for s in summaries if s.condition == curve]
+    if is_subset and all(s.rate == 0 for s in rates):
+        rates = []
+    agents = list(dict.fromkeys(owners.values()))
     with _style():
         panels = [part for part in (subsets, rates) if part]
         conditions = list(dict.fromkeys(s.condition for s in subsets))
@@ -86,11 +92,11 @@ def robustness_figure(
         figure, axes = _figure(len(panels), [1.0, 1.25][: len(panels)], height)
         for axis, part in zip(axes, panels, strict=True):
             for index, agent in enumerate(agents):
-                own = [s for s in part if s.agent == agent]
+                own = [s for s in part if owners[s] == agent]
                 if part is rates:
-                    _draw_rates(axis, own, index, words)
+                    _draw_rates(axis, own, agent, index, words)
                 else:
-                    _draw_subsets(axis, own, index, len(agents), listed)
+                    _draw_subsets(axis, own, agent, index, len(agents), listed)
             if part is subsets:
                 _name_subsets(axis, conditions, words, listed)
         listing = axes[0] if listed else None
@@ -107,15 +113,15 @@ def robustness_figure(
 
 
 def curves_figure(summaries: Sequence[Summary], *, title: str, words: Words) -> Figure:
-    """A score against a rate, a panel for each condition and a line for each agent.
+    """A score against the rate of training, a panel for each condition and a line for each agent.
 
     Args:
-        summaries: Summaries of any number of agents, conditions and rates.
+        summaries: Summaries of one metric and any number of agents, conditions and training rates.
         title: Above the plot.
         words: What the axes say; the conditions are the panels' titles.
     """
     conditions = list(dict.fromkeys(s.condition for s in summaries))
-    agents = list(dict.fromkeys(s.agent for s in summaries))
+    agents = list(dict.fromkeys(s.label for s in summaries))
     rows = -(-len(conditions) // PANELS_IN_A_ROW)
     columns = -(-len(conditions) // rows)
     with _style():
@@ -126,8 +132,9 @@ def curves_figure(summaries: Sequence[Summary], *, title: str, words: Words) -> 
         for axis, condition in zip(axes, conditions, strict=False):
             panel = replace(words, rates_title=condition)
             for index, agent in enumerate(agents):
-                own = [s for s in summaries if (s.agent, s.condition) == (agent, condition)]
-                _draw_rates(axis, own, index, panel)
+                own = [s for s in summaries if (s.label, s.condition) == (agent, condition)]
+                own = [replace(s, rate=s.train_rate or 0.0) for s in own]
+                _draw_rates(axis, own, agent, index, panel)
         for axis in axes[::columns]:
             axis.set_ylabel(words.score)
         handles, labels = axes[0].get_legend_handles_labels()
@@ -210,7 +217,7 @@ def _figure(
 
 
 def _draw_subsets(
-    axis: Axes, part: Sequence[Summary], index: int, agents: int, listed: bool
+    axis: Axes, part: Sequence[Summary], agent: str, index: int, agents: int, listed: bool
 ) -> None:
     """Side by side, or `listed` from top to bottom."""
     place = np.arange(len(part)) + (index - (agents - 1) / 2) * min(0.22, 0.7 / agents)
@@ -226,7 +233,7 @@ def _draw_subsets(
         markersize=5 if listed else 7,
         capsize=2 if listed else 4,
         linewidth=1.8,
-        label=part[0].agent if part else None,
+        label=agent if part else None,
     )
     if agents == 1 and not listed:
         for x, y, bottom in zip(place, mean, low, strict=True):
@@ -258,7 +265,7 @@ def _name_subsets(axis: Axes, conditions: Sequence[str], words: Words, listed: b
         axis.set_xlabel(words.subsets)
 
 
-def _draw_rates(axis: Axes, part: Sequence[Summary], index: int, words: Words) -> None:
+def _draw_rates(axis: Axes, part: Sequence[Summary], agent: str, index: int, words: Words) -> None:
     part = sorted(part, key=lambda s: s.rate)
     rate = np.array([100 * s.rate for s in part])
     mean, low, high = _values(part)
@@ -271,7 +278,7 @@ def _draw_rates(axis: Axes, part: Sequence[Summary], index: int, words: Words) -
         marker=MARKERS[index % len(MARKERS)],
         markersize=5,
         linewidth=1.8,
-        label=part[0].agent if part else None,
+        label=agent if part else None,
     )
     axis.set(xlabel=words.rates, title=words.rates_title)
 

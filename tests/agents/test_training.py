@@ -278,11 +278,11 @@ def test_the_state_holds_no_objects(tmp_path: Path) -> None:
     assert json.loads((state / "counters.json").read_text())["counted"]["num_timesteps"] == 16
 
 
-def test_the_bar_shows_steps_and_reward(capsys: pytest.CaptureFixture[str]) -> None:
+# Stable-Baselines3 ignores this warning of its bar; pytest does not.
+@pytest.mark.filterwarnings("ignore::tqdm.TqdmExperimentalWarning")
+def test_the_bar_is_that_of_stable_baselines3(capsys: pytest.CaptureFixture[str]) -> None:
     train_agent(build("a2c"), 32)
-    text = capsys.readouterr().err
-    assert "32/32" in text
-    assert "reward -" in text
+    assert "32/32" in "".join(capsys.readouterr())
 
 
 def test_a_state_every_no_steps_is_refused(tmp_path: Path) -> None:

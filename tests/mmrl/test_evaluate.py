@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 from mmrl.control.config import TrainConfig, from_mapping
 from mmrl.control.task import train
 from mmrl.evaluate import work
-from mmrl.report.robustness import ROWS, read_rows
+from mmrl.report.results import MISSING_RATE, REALISED_RATE, RETURN, Result, read_results
 from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder, RunFolderError
 from mmrl.runs.progress import make_console
@@ -22,6 +22,7 @@ from mmrl.runs.settings import to_stored
 from mmrl.settings import ConfigError
 from mmrl_envs.pendulum import MultimodalPendulumEnv
 
+FILE = "robustness.json"
 QUICK = ["episodes=3", "n_envs=3", "rates=[0.3]"]
 
 
@@ -47,6 +48,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
     return folders
 
 
+def last_condition(folder: Path) -> dict[str, Result]:
+    """What is in the files of the last condition, by metric."""
+    results = read_results(folder / FILE)
+    return {r.metric: r for r in results if r.condition == results[-1].condition}
+
+
 def evaluate(*overrides: str) -> None:
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         settings = compose("evaluate", overrides=[*QUICK, *overrides])
@@ -61,7 +68,7 @@ def test_results_go_into_a_new_folder_each_time(runs: list[RunFolder]) -> None:
     first, second = sorted(set(runs[0].path.glob("evaluation-*")) - set(folders))
     assert list(first.glob("sensors.*"))
     assert not list(second.glob("sensors.*"))
-    assert read_rows(first / ROWS)[0].rewards != read_rows(second / ROWS)[0].rewards
+    assert read_results(first / FILE)[0].values != read_results(second / FILE)[0].values
     assert (runs[0].path / "robustness.csv").read_bytes() == before
 
 
@@ -70,9 +77,9 @@ def test_several_runs_are_joined_over_seeds(
 ) -> None:
     evaluate(f"run=[{runs[0].path},{runs[1].path}]", "video=false")
     newest = max(runs[0].path.glob("evaluation-*"), key=lambda path: path.stat().st_mtime_ns)
-    rows = read_rows(newest / ROWS)
+    rows = read_results(newest / FILE)
     assert {row.seed for row in rows} == {0, 1}
-    assert all(len(row.rewards) == 3 for row in rows)
+    assert all(len(row.values) == 3 for row in rows if row.metric == RETURN)
     output = capsys.readouterr().out
     assert "intervals over seeds" in output
     assert list((newest / "tb").glob("events.*"))
@@ -82,21 +89,25 @@ def test_own_conditions_are_measured(runs: list[RunFolder]) -> None:
     spec = "{name: outages, rate: 0.2, faults: [{pattern: burst, outage: 2, uptime: 8}]}"
     evaluate(f"run={runs[1].path}", "video=false", f"conditions=[{spec}]", "score=return")
     (folder,) = runs[1].path.glob("evaluation-*")
-    row = read_rows(folder / ROWS)[-1]
-    shown = json.loads((folder / ROWS).read_text())["summaries"][-1]
-    assert shown["mean"] == pytest.approx(row.mean_return)
-    assert (row.condition, row.rate) == ("outages", 0.2)
-    assert 0 < row.realised_rate < 0.6
+    found = last_condition(folder)
+    summaries = json.loads((folder / FILE).read_text())["summaries"]
+    shown = [s for s in summaries if s["metric"] == RETURN][-1]
+    assert shown["mean"] == pytest.approx(found[RETURN].mean)
+    assert (found[RETURN].condition, found[RETURN].rate) == ("outages", 0.2)
+    assert 0 < found[REALISED_RATE].mean < 0.6
 
 
 def test_faults_that_nobody_announces_are_in_the_realised_rate(runs: list[RunFolder]) -> None:
     spec = "{name: frozen, faults: [{pattern: fixed, mechanism: freeze, channels: [sound]}]}"
     evaluate(f"run={runs[0].path}", "video=false", "rates=[]", f"conditions=[{spec}]")
     newest = max(runs[0].path.glob("evaluation-*"), key=lambda path: path.stat().st_mtime_ns)
-    row = read_rows(newest / ROWS)[-1]
-    assert (row.missing_rate, row.realised_rate) == (0.0, 0.5)
-    (line,) = list(csv.DictReader((newest / "robustness.csv").read_text().splitlines()))[-1:]
-    assert (line["missing_rate"], line["realised_rate"]) == ("0.0", "0.5")
+    found = last_condition(newest)
+    assert (found[MISSING_RATE].mean, found[REALISED_RATE].mean) == (0.0, 0.5)
+    lines = list(csv.DictReader((newest / "robustness.csv").read_text().splitlines()))[-2:]
+    assert [(line["metric"], line["value"]) for line in lines] == [
+        ("missing_rate", "0.0"),
+        ("realised_rate", "0.5"),
+    ]
     events = EventAccumulator(str(newest / "tb")).Reload()
     shown = {kind: events.Scalars(f"{kind}/frozen")[0].value for kind in ("missing", "faulty")}
     assert shown == {"missing": 0.0, "faulty": 0.5}

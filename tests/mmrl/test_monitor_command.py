@@ -1,6 +1,5 @@
 """The monitor's command: fits, saves, measures; what it refuses."""
 
-import csv
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mmrl.control.config import EnvConfig, TrainConfig, from_mapping
 from mmrl.control.envs import make_envs
 from mmrl.control.task import train
 from mmrl.monitor import CommandConfig, left_out, work
+from mmrl.report.results import files_of, read_results
 from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder, RunFolderError
 from mmrl.runs.progress import make_console
@@ -57,16 +57,14 @@ def monitor(*overrides: str) -> None:
 def test_it_fits_saves_and_measures(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     monitor(f"run={run.path}")
     folder = run.path / "monitor-1"
-    assert {p.name for p in folder.iterdir()} == {"monitor.csv", "monitor.png", "tb"}
-    rows = list(csv.DictReader((folder / "monitor.csv").read_text().splitlines()))
-    assert [(r["fault"], r["channel"]) for r in rows] == [
-        ("freeze", "image"),
-        ("freeze", "sound"),
-        ("occlusion", "image"),
-    ]
-    for row in rows:
-        assert 0 <= float(row["auroc"]) <= 1
-        assert float(row["healthy"]) < 0
+    assert {p.name for p in folder.iterdir()} == {*files_of("monitor"), "monitor.png", "tb"}
+    results = read_results(folder / "monitor.json")
+    conditions = ["freeze of image", "freeze of sound", "occlusion of image"]
+    assert list(dict.fromkeys(result.condition for result in results)) == conditions
+    found = {(result.condition, result.metric): result.mean for result in results}
+    for condition in conditions:
+        assert 0 <= found[condition, "auroc"] <= 1
+        assert found[condition, "healthy"] < 0
     output = capsys.readouterr().out
     assert "note: occlusion of sound is left out: occlusion needs an image" in output
     assert "AUROC" in output

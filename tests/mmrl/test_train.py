@@ -43,6 +43,7 @@ FILES = {
     "robustness.csv",
     "robustness.json",
     "robustness.png",
+    "summary.csv",
 }
 
 
@@ -77,7 +78,8 @@ def test_a_run_leaves_everything(finished: RunFolder) -> None:
 
 def test_a_run_reports_every_condition(finished: RunFolder) -> None:
     with (finished.path / "robustness.csv").open() as file:
-        rows = list(csv.DictReader(file))
+        found = list(csv.DictReader(file))
+    rows = [row for row in found if row["metric"] == "reward_per_step"]
     conditions = [(row["condition"], float(row["rate"])) for row in rows]
     assert conditions == [
         ("image+sound", 0.0),
@@ -86,8 +88,9 @@ def test_a_run_reports_every_condition(finished: RunFolder) -> None:
         ("bernoulli", 0.0),
         ("bernoulli", 0.5),
     ]
-    assert {row["agent"] for row in rows} == {"gmc"}
-    assert float(rows[1]["realised_rate"]) == 0.5
+    assert {row["label"] for row in rows} == {"gmc"}
+    realised = [float(row["value"]) for row in found if row["metric"] == "realised_rate"]
+    assert realised[1] == 0.5
 
 
 def test_metrics_hold_times_probes_and_costs(finished: RunFolder) -> None:
@@ -221,7 +224,7 @@ def test_a_sweep_joins_its_runs_and_continues(tmp_path: Path) -> None:
     assert trained[5:] == ["gmc-seed1"]
     with (run.path / "robustness.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert {(row["agent"], row["seed"]) for row in rows} == {
+    assert {(row["label"], row["seed"]) for row in rows} == {
         (agent, seed) for agent in ("gmc", "plain") for seed in "01"
     }
     costs = {cost["agent"]: cost for cost in json.loads((run.path / "costs.json").read_text())}

@@ -22,17 +22,17 @@ from tests.mmrl.small_classification import LEARNS, config, rows_of, run_here, s
 def test_every_subset_and_every_rate_is_scored(finished: RunFolder) -> None:
     rows = rows_of(finished)
     assert list(rows[0]) == [
-        "method",
-        "data",
-        "subset",
+        "label",
+        "condition",
+        "rate",
         "train_rate",
-        "test_rate",
         "seed",
         "metric",
         "value",
+        "count",
     ]
     accuracy = {
-        (row["subset"], float(row["test_rate"])): float(row["value"])
+        (row["condition"], float(row["rate"])): float(row["value"])
         for row in rows
         if row["metric"] == "accuracy"
     }
@@ -42,9 +42,7 @@ def test_every_subset_and_every_rate_is_scored(finished: RunFolder) -> None:
     assert accuracy["image+sound", 0.5] > 0.8
     # Half of the samples have nothing of a single modality, and their class is guessed.
     assert accuracy["image", 0.5] < accuracy["image", 0.0] - 0.1
-    assert {(r["method"], r["data"], float(r["train_rate"]), r["seed"]) for r in rows} == {
-        ("concat", "classes", 0.4, "0")
-    }
+    assert {(r["label"], float(r["train_rate"]), r["seed"]) for r in rows} == {("concat", 0.4, "0")}
     assert {r["metric"] for r in rows} == {
         "accuracy",
         "balanced_accuracy",
@@ -63,7 +61,7 @@ def test_the_scores_are_those_of_the_checkpoint(finished: RunFolder, folder: Pat
     with torch.no_grad():
         found = method.predict(batch.values, torch.from_numpy(drawn.masks["test"])).argmax(1)
     value = float((found.numpy() == data.test.target).mean())
-    wanted = [r for r in rows_of(finished) if r["test_rate"] == "0.5" and r["metric"] == "accuracy"]
+    wanted = [r for r in rows_of(finished) if r["rate"] == "0.5" and r["metric"] == "accuracy"]
     assert float(wanted[0]["value"]) == pytest.approx(value, abs=1e-6)
 
 
@@ -96,5 +94,5 @@ def joined(first: RunFolder, second: RunFolder, *overrides: str) -> None:
 
 def test_a_run_without_scores_cannot_be_joined(folder: Path, tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", settings(folder / "classes.npz"))
-    with pytest.raises(RunFolderError, match="the run was not scored yet"):
+    with pytest.raises(RunFolderError, match="the run has no results yet"):
         joined(run, run)

@@ -100,9 +100,9 @@ def test_runs_are_trained_once_and_joined(
         for name in METHODS
     ]
     assert trained == expected
-    assert set(rows_of(path / "scores.csv")[0]) >= {"method", "subset", "train_rate", "seed"}
+    assert set(rows_of(path / "scores.csv")[0]) >= {"label", "condition", "train_rate", "seed"}
     rows = rows_of(path / "summary.csv")
-    found = {(r["method"], r["train_rate"], r["test_rate"], r["subset"]) for r in rows}
+    found = {(r["label"], r["train_rate"], r["rate"], r["condition"]) for r in rows}
     subsets = ("left+right", "left", "right")
     assert found == {
         (m, train, test, s)
@@ -144,7 +144,7 @@ def test_a_run_that_fails_stops_no_other(
         start(settings, path)
     assert f"resume={path}" in str(e.value)
     (other,) = set(METHODS) - {name}
-    assert {row["method"] for row in rows_of(path / "scores.csv")} == {other}
+    assert {row["label"] for row in rows_of(path / "scores.csv")} == {other}
     assert json.loads((path / "scores.json").read_text())["failed"] == [f"{name}-seed0"]
     printed = " ".join(capsys.readouterr().out.split())
     assert f"{name}-seed0 failed: the loss became nan at step 1: lower lr" in printed
@@ -157,7 +157,7 @@ def test_a_run_that_fails_stops_no_other(
     run = start(settings, path)
     assert list(run.stages) == ["join"]
     assert not list(path.glob("*/error.txt"))
-    assert {row["method"] for row in rows_of(path / "scores.csv")} == set(METHODS)
+    assert {row["label"] for row in rows_of(path / "scores.csv")} == set(METHODS)
     assert "failed" not in capsys.readouterr().out
 
 

@@ -105,7 +105,7 @@ def test_a_method_without_labels_gets_a_classifier(folder: Path, tmp_path: Path)
     assert not (run.path / "pretrained.yaml").exists()
     method = checkpoint.load(run.path)
     assert (method.name, method.latent_dim) == ("downstream", 10)
-    assert {row["method"] for row in rows_of(run)} == {"gmc"}
+    assert {row["label"] for row in rows_of(run)} == {"gmc"}
 
 
 def test_numbers_have_the_scores_of_numbers(folder: Path, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_numbers_have_the_scores_of_numbers(folder: Path, tmp_path: Path) -> Non
         "method=sum",
         "missing.test={pattern: fixed, channels: [sound]}",
     )
-    found = {(r["subset"], r["test_rate"], r["metric"]) for r in rows_of(run)}
+    found = {(r["condition"], r["rate"], r["metric"]) for r in rows_of(run)}
     assert {metric for _, _, metric in found} == {"mae", "pearson"}
     assert ("image+sound", "0.5", "mae") in found
 
@@ -128,7 +128,7 @@ def test_labels_are_learned_and_scored(folder: Path, tmp_path: Path, method: str
     whole = {
         row["metric"]: float(row["value"])
         for row in rows_of(run)
-        if (row["subset"], row["test_rate"]) == ("image+sound", "0.0")
+        if (row["condition"], row["rate"]) == ("image+sound", "0.0")
     }
     assert set(whole) == names
     assert min(whole.values()) > 0.8

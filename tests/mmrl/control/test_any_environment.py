@@ -24,7 +24,7 @@ from mmrl.control.envs import make_env, make_envs
 from mmrl.control.policy import train_policy
 from mmrl.control.task import train
 from mmrl.data.missingness import make_rules
-from mmrl.report.robustness import ROWS, read_rows
+from mmrl.report.results import REALISED_RATE, read_results
 from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.progress import Curve, make_console
@@ -106,6 +106,11 @@ SMALL_SAC = ["agent.n_envs=2", "agent.total_timesteps=120", "agent.arguments.lea
 SMALL_SAC += ["agent.arguments.batch_size=8", "agent.arguments.gradient_steps=1"]
 
 
+def conditions_of(run: RunFolder) -> list[str]:
+    results = read_results(run.path / "robustness.json")
+    return list(dict.fromkeys(result.condition for result in results))
+
+
 def wrapped(*specs: str) -> str:
     return f"env.wrappers=[{', '.join(specs)}]"
 
@@ -114,7 +119,7 @@ def wrapped(*specs: str) -> str:
 def test_wrappers_make_an_environment_multimodal(processes: bool, tmp_path: Path) -> None:
     settings = [wrapped(SPLIT, "{name: stack, frames: {speed: 2}}"), f"env.processes={processes}"]
     made = run(tmp_path / "run", *FLAT, *settings, *SMALL_SAC, "collect.n_envs=2")
-    conditions = [row.condition for row in read_rows(made.path / ROWS)]
+    conditions = conditions_of(made)
     assert conditions[:3] == ["angle+speed", "angle", "speed"]
     agent = mmrl.load(made.path)
     env = make_env(from_mapping(made.config).env)
@@ -236,9 +241,10 @@ def test_a_run_measures_conditions_of_its_own(tmp_path: Path) -> None:
     outages = "{name: outages, faults: [{pattern: burst, outage: 4, uptime: 8, channels: [speed]}]}"
     settings = [*FLAT, wrapped(SPLIT), *SMALL_SAC, "evaluate.rates=[]"]
     made = run(tmp_path / "run", *settings, f"evaluate.conditions=[{outages}]")
-    rows = read_rows(made.path / ROWS)
-    assert [row.condition for row in rows] == ["angle+speed", "angle", "speed", "outages"]
-    assert 0 < rows[-1].realised_rate < 0.5
+    assert conditions_of(made) == ["angle+speed", "angle", "speed", "outages"]
+    last = read_results(made.path / "robustness.json")[-1]
+    assert last.metric == REALISED_RATE
+    assert 0 < last.mean < 0.5
     assert from_mapping(yaml.safe_load((made.path / "config.yaml").read_text())).evaluate.conditions
 
 
@@ -316,7 +322,7 @@ def test_nested_observations_are_flattened_or_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'arm' is a Dict space; .*name: flatten"):
         check_environment(config(*nested))
     made = run(tmp_path / "run", *nested, wrapped("{name: flatten}"), "faults=bernoulli")
-    conditions = [row.condition for row in read_rows(made.path / ROWS)]
+    conditions = conditions_of(made)
     assert conditions[0] == "arm_joints+arm_speed+goal"
 
 

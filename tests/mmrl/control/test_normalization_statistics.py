@@ -14,7 +14,7 @@ from mmrl.control.entry import Control
 from mmrl.control.envs import make_envs
 from mmrl.control.normalization_statistics import config_of, keep_statistics
 from mmrl.control.task import train
-from mmrl.report.robustness import ROWS, read_rows
+from mmrl.report.results import read_results
 from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.progress import make_console
@@ -63,7 +63,8 @@ def test_a_run_is_evaluated_and_continued_where_it_was_moved(tmp_path: Path) -> 
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         quick = ["episodes=2", "n_envs=2", "rates=[]", "video=false"]
         evaluate.work(compose("evaluate", overrides=[f"run={moved.path}", *quick]))
-    assert len(read_rows(moved.path / "evaluation-1" / ROWS)) == 3
+    found = read_results(moved.path / "evaluation-1" / "robustness.json")
+    assert len({result.condition for result in found}) == 3
     Control().prepare(config_of(moved))
     assert seen(config_of(moved)) == before
 

@@ -16,9 +16,9 @@ from mmrl.control.check import check_environment
 from mmrl.control.config import EnvConfig
 from mmrl.control.envs import make_env, make_envs
 from mmrl.data.collect import collect
-from mmrl.report.robustness import ROWS, read_rows
+from mmrl.report.results import read_results
 from mmrl.settings import ConfigError
-from tests.mmrl.control.test_any_environment import SMALL_SAC, config, run
+from tests.mmrl.control.test_any_environment import SMALL_SAC, conditions_of, config, run
 
 CAM, ENC = spaces.Box(0, 255, (24, 24), np.uint8), spaces.Box(-2, 2, (2,), np.float32)
 
@@ -153,7 +153,8 @@ def test_what_is_missing_is_counted_and_left_out(
 
 def test_a_plain_policy_never_sees_nan(tmp_path: Path) -> None:
     made = run(tmp_path / "run", *point("nan", "method=none"))
-    assert all(np.isfinite(row.rewards).all() for row in read_rows(made.path / ROWS))
+    results = read_results(made.path / "robustness.json")
+    assert all(np.isfinite(result.values).all() for result in results)
 
 
 def test_too_few_complete_samples_are_refused_before_training(tmp_path: Path) -> None:
@@ -192,10 +193,10 @@ def test_many_sensors_are_bounded_and_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = run(tmp_path / "run", *point("many", "method=none"))
-    assert len(read_rows(made.path / ROWS)) == 1 + 7 + 7 + 1
+    assert len(conditions_of(made)) == 1 + 7 + 7 + 1
     assert "127 subsets are possible" in " ".join(capsys.readouterr().out.split())
     made = run(tmp_path / "other", *point("many", "method=none", "evaluate.subsets=[s0+s1]"))
-    assert [row.condition for row in read_rows(made.path / ROWS)][1:] == ["s0+s1", "bernoulli"]
+    assert conditions_of(made)[1:] == ["s0+s1", "bernoulli"]
 
 
 def test_a_state_that_comes_and_goes_is_probed_where_it_is() -> None:

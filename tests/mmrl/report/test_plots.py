@@ -18,10 +18,10 @@ from mmrl.report.plots import (
     to_png,
     training_figure,
 )
-from mmrl.report.robustness import BERNOULLI, RETURN, Summary
+from mmrl.report.results import BERNOULLI, RETURN, REWARD_PER_STEP, Summary
 from mmrl.subsets import subsets
 
-BASE = Summary("gmc", "image+sound", 0.0, 1, 10, -0.5, 0.1, -0.55, -0.45)
+BASE = Summary("gmc", "image+sound", 0.0, 0.0, REWARD_PER_STEP, 1, 10, -0.5, 0.1, -0.55, -0.45)
 REFERENCE = {"optimum": -0.46, "random": -6.11}
 
 
@@ -29,7 +29,7 @@ def summaries(agents: tuple[str, ...] = ("gmc",)) -> list[Summary]:
     conditions = [("image+sound", 0.0), ("image", 0.0), ("sound", 0.0)]
     conditions += [(BERNOULLI, rate / 10) for rate in range(10)]
     return [
-        replace(BASE, agent=agent, condition=name, rate=rate)
+        replace(BASE, label=agent, condition=name, rate=rate)
         for agent in agents
         for name, rate in conditions
     ]
@@ -51,7 +51,7 @@ def test_subsets_and_rates_have_a_panel_each() -> None:
 @pytest.mark.parametrize("agents", [("a",), ("a", "b", "c", "d")])
 def test_labels_of_subsets_do_not_touch(names: tuple[str, ...], agents: tuple[str, ...]) -> None:
     points = [
-        replace(BASE, agent=agent, condition="+".join(subset))
+        replace(BASE, label=agent, condition="+".join(subset))
         for agent in agents
         for subset in subsets(names)
     ]
@@ -111,7 +111,7 @@ def test_every_agent_has_its_colour_and_name() -> None:
 def test_curves_have_a_panel_for_each_condition_in_rows_that_fit() -> None:
     names = [f"subset {i}" for i in range(7)]
     points = [
-        replace(BASE, agent=agent, condition=name, rate=rate)
+        replace(BASE, label=agent, condition=name, train_rate=rate)
         for agent in ("a", "b")
         for name in names
         for rate in (0.0, 0.5)
@@ -139,7 +139,8 @@ def test_returns_can_be_drawn_instead() -> None:
     (axis,) = training_figure({}, columns, title="t", score=RETURN).axes
     assert axis.get_ylabel() == "return"
     assert np.max(axis.lines[0].get_ydata()) == 990
-    assert "return" in robustness_figure(summaries(), title="t", score=RETURN).axes[0].get_ylabel()
+    returns = [replace(s, metric=RETURN) for s in summaries()]
+    assert "return" in robustness_figure(returns, title="t").axes[0].get_ylabel()
 
 
 def test_the_running_mean_has_one_value_where_several_episodes_end() -> None:
@@ -167,3 +168,23 @@ def test_pixels_are_rgb() -> None:
     assert pixels.dtype == np.uint8
     assert pixels.shape[2] == 3
     assert pixels.std() > 0
+
+
+def test_the_rates_of_the_whole_are_a_curve_and_its_complete_test_a_subset() -> None:
+    names = ("image+sound", "image", "sound")
+    points = [replace(BASE, condition=name) for name in names]
+    points += [replace(BASE, rate=rate) for rate in (0.3, 0.6)]
+    left, right = robustness_figure(points, title="t", curve=names[0]).axes
+    shown = [t.get_text().replace(" +\n", "+") for t in left.get_xticklabels()]
+    assert shown == list(names)
+    np.testing.assert_allclose(np.asarray(right.lines[0].get_xdata()), [0, 30, 60])
+    assert len(robustness_figure(points[:3], title="t", curve=names[0]).axes) == 1
+
+
+def test_one_method_at_several_training_rates_is_as_many_lines() -> None:
+    points = [replace(s, train_rate=rate) for rate in (0.0, 0.5) for s in summaries()]
+    (legend,) = robustness_figure(points, title="t").legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "gmc, trained at 0%",
+        "gmc, trained at 50%",
+    ]

@@ -80,7 +80,7 @@ class Summary:
         mean: Mean of the seeds' means.
         std: Standard deviation over the seeds; over the values where there is one seed.
         ci_low: Lower end of the interval of the mean, see `mmrl.metrics.intervals`.
-        ci_high: Upper end of the same.
+        ci_high: Upper end of the interval.
     """
 
     label: str

@@ -88,7 +88,8 @@ def says_less(names: Sequence[str], choice: Any) -> str | None:
 def _named(subset: Any) -> bool:
     if isinstance(subset, str):
         return bool(subset)
-    return isinstance(subset, list | tuple) and all(isinstance(n, str) for n in subset) and subset
+    listed = isinstance(subset, list | tuple) and len(subset) > 0
+    return listed and all(isinstance(name, str) for name in subset)
 
 
 def _subset(given: str | Sequence[str], names: Sequence[str]) -> Subset:

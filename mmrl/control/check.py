@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,7 +79,9 @@ def _method(
             f"with task=classification and give its folder as encoder=..., or take one of {without}"
         )
     try:
-        method = kind(modalities, config.method_settings).eval()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Initializing zero-element")  # refused below
+            method = kind(modalities, config.method_settings).eval()
         if empty := [name for name, weight in method.named_parameters() if not weight.numel()]:
             raise ValueError(f"a layer has no width: {empty[0]}")
         with torch.inference_mode():

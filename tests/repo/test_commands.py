@@ -42,8 +42,8 @@ COMMANDS = commands()
 
 
 def plain(name: str, line: str) -> dict[str, Any]:
-    overrides = [word for word in shlex.split(line) if word != "-m"]
-    overrides = [re.sub(r"<[^>]*>", "run", word) for word in overrides]
+    words = shlex.split(re.sub(r"<[^>]*>", "run", line))
+    overrides = [word for word in words if word != "-m"]
     parsed = OverridesParser.create().parse_overrides(overrides)
     first = [
         f"{o.key_or_group}={next(iter(o.sweep_string_iterator()))}"

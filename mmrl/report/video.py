@@ -16,6 +16,9 @@ from PIL import Image
 
 from mmrl.files import write_atomically
 
+PALETTE_FRAMES = 24
+"""Frames that a palette is chosen by, from all parts of a video."""
+
 Frames = Sequence[UInt8[np.ndarray, "height width 3"]]
 
 
@@ -99,7 +102,11 @@ def _mp4(frames: Frames, fps: int) -> bytes | None:
 
 
 def _gif(frames: Frames, fps: int) -> bytes:
-    images = [Image.fromarray(frame).quantize(32) for frame in frames]
+    """One palette for all frames: of its own, each would change the colours of what stays as is."""
+    some = frames[:: -(-len(frames) // PALETTE_FRAMES)]
+    palette = Image.fromarray(np.concatenate(some)).quantize(256)
+    dither = Image.Dither.NONE
+    images = [Image.fromarray(frame).quantize(palette=palette, dither=dither) for frame in frames]
     buffer = BytesIO()
     images[0].save(
         buffer, "GIF", save_all=True, append_images=images[1:], duration=1000 // fps, loop=0

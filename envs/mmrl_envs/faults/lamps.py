@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 UP, DOWN, LYING = 0, 1, 2
 COLOURS = {UP: (64, 200, 110), DOWN: (226, 70, 62), LYING: (245, 176, 52)}
+WORDS = {UP: "", DOWN: " missing", LYING: " faulty"}  # colours alone are not seen by everybody
 BACKGROUND = (24, 26, 31)
 TEXT = (214, 218, 226)
 
@@ -38,11 +39,11 @@ def with_lamps(frame: Any, names: Sequence[str], states: NDArray[np.int64]) -> A
     radius = height // 4
     font = cv2.FONT_HERSHEY_SIMPLEX
     room = max(slot - 1.5 * height, 1)
-    longest = max(cv2.getTextSize(name, font, 1.0, 1)[0][0] for name in names)
+    longest = max(cv2.getTextSize(name + WORDS[DOWN], font, 1.0, 1)[0][0] for name in names)
     scale = min(height / 64, room / longest)
     for index, (name, state) in enumerate(zip(names, states.tolist(), strict=True)):
         left = round(index * slot) + height // 2
         cv2.circle(strip, (left, height // 2), radius, COLOURS[state], cv2.FILLED, cv2.LINE_AA)
         origin = (left + 2 * radius, round(height / 2 + 10 * scale))
-        cv2.putText(strip, name, origin, font, scale, TEXT, 1, cv2.LINE_AA)
+        cv2.putText(strip, name + WORDS[state], origin, font, scale, TEXT, 1, cv2.LINE_AA)
     return np.concatenate([frame, strip])

@@ -115,8 +115,8 @@ class SensorDropout(
     def render(self) -> Any:
         """Return the environment's frame with one lamp per channel below it.
 
-        Green is up, red is announced to be down, amber is faulty without saying so. What is no RGB
-        array passes unchanged.
+        Green is up, red is announced to be missing, amber is faulty without saying so; the last two
+        are said in words, too. What is no RGB array passes unchanged.
         """
         return with_lamps(self.env.render(), self.channels, self._lamps)
 

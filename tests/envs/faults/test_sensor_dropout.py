@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mmrl_envs import SensorDropout, VectorSensorDropout
 from mmrl_envs.faults import Fault
+from mmrl_envs.faults.lamps import with_lamps
 from mmrl_envs.faults.patterns import State
 from mmrl_envs.pendulum import MultimodalPendulumEnv
 from tests.envs.faults.test_fault import SPECS
@@ -429,6 +430,17 @@ def test_lamps_below_the_frame() -> None:
     green, red, amber = (64, 200, 110), (226, 70, 62), (245, 176, 52)
     lit = [{colour for colour in (green, red, amber) if colour in strip} for strip in strips]
     assert lit == [{green}, {red, green}, {red, amber}, {green, amber}]
+
+
+def test_what_a_lamp_shows_is_said_in_words() -> None:
+    bare = np.zeros((8, 320, 3), np.uint8)
+    lengths = []
+    for state in (0, 1, 2):
+        strip = with_lamps(bare, ["image"], np.array([state]))[8:]
+        written = (strip.min(axis=2) > 100).any(axis=0)  # only letters are nearly white
+        lengths.append(np.flatnonzero(written).max())
+    up, missing, faulty = lengths
+    assert up < faulty < missing < 320
 
 
 def test_frames_that_are_no_arrays_pass() -> None:

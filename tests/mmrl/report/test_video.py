@@ -31,6 +31,26 @@ def test_gif_where_there_is_no_codec(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert getattr(image, "n_frames", 1) == len(FRAMES)
 
 
+def test_colours_stay_what_they_are_in_a_gif(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lamp has the same red in every frame, whatever else the frame shows."""
+    monkeypatch.setattr(mmrl.report.video, "_mp4", lambda frames, fps: None)
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 60, 3), np.uint8)
+    frames = [frame // (1 + i % 5) for i, frame in enumerate(noise)]
+    green, red = (64, 200, 110), (226, 70, 62)
+    for i, frame in enumerate(frames):
+        frame[30:, :30] = green
+        frame[30:, 30:] = red if 10 <= i < 20 else green
+    path = write_video(frames, tmp_path / "film", fps=20)
+    with Image.open(path) as film:
+        for i in range(30):
+            film.seek(i)
+            shown = np.asarray(film.convert("RGB")).astype(int)
+            np.testing.assert_allclose(shown[35, 15], green, atol=12)
+            np.testing.assert_allclose(shown[35, 45], red if 10 <= i < 20 else green, atol=12)
+
+
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -22,7 +22,7 @@ from mmrl.runs.folder import RunFolder
 from mmrl.settings import typed
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PATTERN = r"python -m mmrl\.(train|evaluate|monitor)((?:[^`\n\\#]|\\\n)*)"
 OF_OTHERS = ("--config-dir", "run=...", "--help", "run=RUN")
 """What needs files of the guide (tests/repo/test_your_robot.py runs it), or is no command yet."""

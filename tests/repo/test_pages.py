@@ -1,4 +1,4 @@
-"""Links of the pages lead somewhere, and what they show in Python runs; commands: test_commands.py."""
+"""Links of the pages lead somewhere, and what they show in Python runs."""
 
 from __future__ import annotations
 

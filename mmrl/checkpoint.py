@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmrl.files import FileError, brief, read_bytes, read_yaml, write_atomically, yaml_text
 from mmrl.methods import METHODS, Method
@@ -47,14 +47,16 @@ def save(method: Method, folder: Path | str, name: str = "encoder") -> None:
     write_atomically(folder / f"{name}.yaml", yaml_text(description).encode())
 
 
-def fingerprint(method: Method) -> str:
-    """Checksum of a method's weights; a saved one's description has it as `weights_sha256`."""
-    return hashlib.sha256(_content(method)).hexdigest()
+def fingerprint(network: nn.Module) -> str:
+    """Checksum of weights; a saved method's description has it as `weights_sha256`."""
+    return hashlib.sha256(_content(network)).hexdigest()
 
 
-def _content(method: Method) -> bytes:
-    weights = {key: x.detach().cpu().contiguous() for key, x in method.state_dict().items()}
-    return save_tensors(weights)
+def _content(network: nn.Module) -> bytes:
+    # Cloned, as parts of policies share weights.
+    return save_tensors(
+        {k: x.detach().cpu().contiguous().clone() for k, x in network.state_dict().items()}
+    )
 
 
 def load(folder: Path | str, name: str = "encoder", device: torch.device | str = "cpu") -> Method:

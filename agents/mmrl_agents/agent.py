@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,7 @@ class Agent:
         told = acting.memory.action_space
         self.action_space = acting.memory.policy.action_space if told is None else told
         self._first = True
+        self._users: dict[str, int] = {}
 
     @classmethod
     def load(
@@ -120,6 +123,7 @@ class Agent:
         Raises:
             ValueError: An unknown sensor, values of the wrong shape or range, or an `available`
                 that holds anything else than 0 and 1.
+            RuntimeError: Another thread is acting with this agent.
         """
         if unknown := sorted(set(observation) - set(self.sensors) - {AVAILABLE}):
             raise ValueError(f"unknown sensors {unknown}; the agent has {list(self.sensors)}")
@@ -133,10 +137,25 @@ class Agent:
             nothing = np.zeros(space.shape or (), space.dtype)
             batch[name] = (nothing if delivered is None else delivered)[None]
         batch[AVAILABLE] = available
-        first = np.array([self._first])
-        self._first = False
-        self.acting.memory.deterministic = deterministic
-        return self.acting.act(batch, first)[0]
+        with self._alone():
+            first = np.array([self._first])
+            self._first = False
+            self.acting.memory.deterministic = deterministic
+            return self.acting.act(batch, first)[0]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuses a second thread: each would remember the other's observations."""
+        mine = threading.get_ident()
+        if self._users.setdefault("thread", mine) != mine:
+            raise RuntimeError(
+                "two threads act with one agent at once, which would mix their observations: load "
+                "an agent for each"
+            )
+        try:
+            yield
+        finally:
+            self._users.clear()
 
     def _announced(self, mask: ArrayLike | None) -> NDArray[np.bool_]:
         if mask is None:

@@ -210,7 +210,7 @@ def _policy_kwargs(config: AgentConfig, checkpoint: Path | str | None) -> dict[s
         normalized = bool(chosen.get("normalize_images", True))
         chosen["features_extractor_class"] = EncoderExtractor
         chosen["features_extractor_kwargs"] = {
-            "checkpoint": str(checkpoint),
+            "checkpoint": str(Path(checkpoint).resolve()),  # the policy's file is read elsewhere
             "normalized": normalized,
         }
     return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
+from mmrl.checkpoint import load
 from mmrl.methods.method import Method
 from mmrl.modality import AVAILABLE, Modality, mark_missing, zero_missing
 from mmrl_agents.monitor.monitor import SensorMonitor
@@ -137,22 +139,24 @@ class LatentVecEnv(VecEnvWrapper):
 
     Args:
         venv: Its Dict observation has the encoder's channels, and perhaps `available`.
-        encoder: Put into evaluation mode; never trained here.
+        encoder: Put into evaluation mode, never trained here; or where it was saved, the folder of a
+            run for example, which is what files of settings can name.
         device: Where the encoder runs.
         monitor: Decides which sensors are believed; `info["monitor"]` reports its scores.
 
     Raises:
         TypeError: The observation space is no Dict.
-        ValueError: Channels and modalities differ in name or shape.
+        ValueError: Channels and modalities differ in name or shape, or no encoder is there.
     """
 
     def __init__(
         self,
         venv: VecEnv,
-        encoder: Method,
+        encoder: Method | Path | str,
         device: torch.device | str = "cpu",
         monitor: SensorMonitor | None = None,
     ) -> None:
+        encoder = encoder if isinstance(encoder, Method) else load(encoder)
         check_channels(venv.observation_space, encoder.modalities)
         space = spaces.Box(-np.inf, np.inf, (encoder.latent_dim,), np.float32)
         super().__init__(venv, observation_space=space)

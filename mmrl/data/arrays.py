@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mmrl.data.npz import read_npz
 from mmrl.data.sequences import Sequences
-from mmrl.files import brief, write_atomically
+from mmrl.files import FileError, brief, write_atomically
 from mmrl.modality import NO_READING, Batch, Modality, measured, with_gaps
 
 CHUNK = 1024
@@ -260,7 +260,7 @@ class ArrayData:
         """Reads what `save` wrote.
 
         Raises:
-            ValueError: The file is damaged or something else.
+            FileError: The file is damaged or something else.
             FileNotFoundError: There is none.
         """
         try:
@@ -271,9 +271,8 @@ class ArrayData:
             available = arrays["available"].astype(np.bool_, casting="no")
             return cls(values, modalities, available, arrays.get("target"))
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path} is damaged or no data set of this package: {brief(error)}"
-            ) from error
+            where = "" if str(path) in str(error) else f"{path} is damaged: "
+            raise FileError(f"{where}{brief(error)}") from error
 
 
 def _stored(arrays: Mapping[str, NDArray[Any]], modality: Modality) -> Column:

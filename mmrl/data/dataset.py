@@ -14,6 +14,8 @@ from mmrl.modality import Modality
 SPLITS = ("train", "valid", "test")
 SENTIMENT = "sentiment"
 """Name of the target of CMU-MOSI and MOSEI, which has scores of its own."""
+MOST_CLASSES = 10_000
+"""Class indices beyond this, and beyond the number of samples, are taken for other numbers."""
 TASKS = {"i": "classes", "u": "classes", "b": "labels", "f": "numbers"}
 """What targets are, by kind of their type."""
 
@@ -123,6 +125,11 @@ def check_target(where: str, target: NDArray[Any] | None) -> None:
             )
         if len(target) and int(target.min()) < 0:
             raise DataError(f"{where}: class indices count from 0, got {int(target.min())}")
+        if int(target.max(initial=0)) > MOST_CLASSES + len(target):
+            raise DataError(
+                f"{where}: class {int(target.max())} in {len(target)} samples: classes count from "
+                "0 without gaps; np.unique(numbers, return_inverse=True) makes such of any numbers"
+            )
     else:
         raise DataError(
             f"{where}: targets must be whole numbers (classes), boolean (labels) or floating, "

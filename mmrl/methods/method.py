@@ -232,7 +232,13 @@ class Method(nn.Module, ABC):
 
         Raises:
             ValueError: Unknown modalities or shapes that do not fit.
+            RuntimeError: It is being traced or exported.
         """
+        if torch.jit.is_tracing() or torch.compiler.is_exporting():
+            raise RuntimeError(
+                "encode cannot be traced or exported: what it does depends on which modalities are "
+                "there, and a recording would do the same whatever is missing"
+            )
         return self.encode_marked(*mark_missing(values, available, self.modalities))
 
     def encode_marked(

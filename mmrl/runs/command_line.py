@@ -13,13 +13,21 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from mmrl.checkpoint import CheckpointError
+from mmrl.files import FileError
 from mmrl.runs.composed import CONFIGS, Composed
 from mmrl.runs.folder import RunFolderError, differences
 from mmrl.runs.signals import ending_when_told, exit_code
 from mmrl.runs.sweep import SweepFailedError
 from mmrl.settings import ConfigError, unknown_setting
 
-KNOWN = (CheckpointError, ConfigError, FloatingPointError, RunFolderError, SweepFailedError)
+KNOWN = (
+    CheckpointError,
+    ConfigError,
+    FileError,
+    FloatingPointError,
+    RunFolderError,
+    SweepFailedError,
+)
 """Errors whose message is all that a user needs."""
 REFUSED = 2
 

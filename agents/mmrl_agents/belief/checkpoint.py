@@ -12,7 +12,7 @@ import torch
 from gymnasium import spaces
 from safetensors.torch import save as save_tensors
 
-from mmrl.checkpoint import CheckpointError, read_description
+from mmrl.checkpoint import CheckpointError, fingerprint, read_description
 from mmrl.checkpoint import load as load_encoder
 from mmrl.files import FileError, brief, read_bytes, write_atomically, yaml_text
 from mmrl.settings import typed
@@ -51,7 +51,7 @@ def save_belief(policy: BeliefPolicy, folder: Path) -> None:
         "version": VERSION,
         "head": policy.head,
         "sizes": network.sizes.plain(),
-        **_described(policy.sight, policy.believer.senses),
+        **_described(policy.sight, policy.believer.teacher, policy.believer.senses),
         "weights_sha256": hashlib.sha256(content).hexdigest(),
     }
     write_atomically(folder / WEIGHTS, content)
@@ -76,7 +76,7 @@ def load_belief_policy(
         CheckpointError: A file is missing, damaged, or of another run.
     """
     task = for_policy(folder, acting, sensors, device)
-    network, head = _load(folder, _described(task.sight, task.senses), device)
+    network, head = _load(folder, _described(task.sight, task.teacher, task.senses), device)
     return task.policy(network, head)
 
 
@@ -130,8 +130,10 @@ def _load(
     return network.to(device).eval(), head
 
 
-def _described(sight: Sight, senses: Senses) -> dict[str, Any]:
+def _described(sight: Sight, teacher: Teacher, senses: Senses) -> dict[str, Any]:
     return {
+        "policy_sha256": fingerprint(teacher.policy),
+        "encoder_sha256": None if senses.encoder is None else fingerprint(senses.encoder),
         "sensors": list(sight.sensors),
         "sees": [f"{part.name}: {part.size}" for part in sight.parts],
         "looks_at": list(senses.looked_at),

@@ -14,6 +14,9 @@ SOURCES := pyproject.toml setup.py constraints.txt
 TORCH ?= 2.13.0
 EXTRAS := contrib,data,dev,docs,human,joblib,mujoco,robotics,slurm,test,text
 
+# A shell where warnings are errors is not meant for those of libraries.
+unexport PYTHONWARNINGS PYTHONHOME
+
 .DEFAULT_GOAL := help
 .PHONY: help train test check format lint types docs wheel constraints clean
 
@@ -45,7 +48,7 @@ train: $(VENV)/.installed ## Install if needed, then train: make train ARGS="see
 	$(BIN)/python -m mmrl.train $(ARGS)
 
 test: $(VENV)/.installed-test ## Install if needed, then run the tests that are quick
-	$(SINGLE) $(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	env -u PYTHONPATH $(SINGLE) $(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
 check: lint types ## Everything: format, lint, types, all tests and doctests, warnings as errors
 	$(SINGLE) $(BIN)/python -m pytest $(PYTEST_ARGS)

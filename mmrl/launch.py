@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
+from mmrl.runs.device import computing_with
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.paths import settled
 from mmrl.runs.progress import make_console
+from mmrl.runs.settings import RunSettings
 from mmrl.runs.sweep import check_sweep, run_sweep, sweep_of
 from mmrl.runs.task import Task
 from mmrl.settings import ConfigError
@@ -146,7 +148,8 @@ def measure(
         acting = [str(f.path) for f in folders if f.config.get("task") != CLASSIFICATION]
         if acting:
             raise ConfigError(f"runs of different tasks cannot be joined; these act: {acting}")
-    out = task_of(folders[0].config).measure(folders, settings, console)
+    with computing_with(_threads(folders[0])):
+        out = task_of(folders[0].config).measure(folders, settings, console)
     console.print(f"files in {out}: {', '.join(sorted(p.name for p in out.iterdir()))}")
     return out
 
@@ -190,10 +193,16 @@ def _prepare(task: Task[Any], content: Mapping[str, Any], settings: Any) -> Work
 
 def _work(task: Task[Any], folder: RunFolder, work: Work, console: Console) -> Outcome:
     console.print(f"run folder: {folder.path}")
-    with folder.locked():
+    with folder.locked(), computing_with(_threads(folder)):
         scores = [task.score(run) for run in work(folder, console)]
     console.print(f"files in {folder.path}: {', '.join(folder.contents())}")
     return Outcome(folder.path, float(np.mean(scores)))
+
+
+def _threads(folder: RunFolder) -> int | None:
+    """Threads of a run; of one of an older release, those of new ones."""
+    threads = folder.config.get("threads", RunSettings.threads)
+    return threads if isinstance(threads, int) else None
 
 
 def _point_latest(folder: RunFolder, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
@@ -11,9 +12,22 @@ from mmrl.renamed import RENAMED_VALUES, new_name
 
 T = TypeVar("T")
 
+_ENDLESS = re.compile(r"(\S{100})\S{100,}")
+
+SHOWN = 80
+"""Characters of a wrong value that are shown."""
+
 
 class ConfigError(ValueError):
-    """A setting that does not exist, or a value that it cannot have."""
+    """A setting that does not exist, or a value that it cannot have.
+
+    Args:
+        message: What is wrong; endless words, and where in its C++ torch raised, are left out.
+    """
+
+    def __init__(self, message: str) -> None:
+        short = _ENDLESS.sub(r"\1…", message.partition("\nException raised from ")[0])
+        super().__init__(short)
 
 
 def typed(schema: type[T], values: Any, where: str) -> T:
@@ -39,7 +53,7 @@ def typed(schema: type[T], values: Any, where: str) -> T:
     """
     values = {} if values is None else values
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} must be a group of settings, got {values!r}")
+        raise ConfigError(f"{where} must be a group of settings, got {_shown(values)}")
     known = {f.name: f for f in fields(schema)}  # type: ignore[arg-type]
     if unknown := [str(key) for key in values if key not in known]:
         raise ConfigError(unknown_setting(where, unknown, list(known)))
@@ -79,7 +93,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if now := RENAMED_VALUES.get(f"{where}={value}"):
             raise ConfigError(f"{where}={value} is called {now} now")
         return value
-    raise ConfigError(f"{where} must be {_NAMES.get(plain, plain)}, got {value!r}")
+    raise ConfigError(f"{where} must be {_NAMES.get(plain, plain)}, got {_shown(value)}")
 
 
 _NAMES: dict[Any, str] = {
@@ -91,6 +105,12 @@ _NAMES: dict[Any, str] = {
     tuple: "a list",
     dict: "a group of settings",
 }
+
+
+def _shown(value: Any) -> str:
+    """A value as messages have it: the beginning, where it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _is_required(setting: Field[Any]) -> bool:

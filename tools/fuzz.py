@@ -116,7 +116,7 @@ def attempt(found: Found, kind: str, work: Callable[[], object], seconds: float,
     except OWN as error:
         message = str(error).replace(path, "")
         outcome, what = "refused", message
-        if len(message) > CHARACTERS or "weights_only=False" in message:
+        if len(message.partition("; known")[0]) > CHARACTERS or "weights_only=False" in message:
             outcome = "message"
     except HangError:
         outcome, what = "hang", traceback.format_exc().splitlines()[-2]

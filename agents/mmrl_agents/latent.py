@@ -139,8 +139,8 @@ class LatentVecEnv(VecEnvWrapper):
 
     Args:
         venv: Its Dict observation has the encoder's channels, and perhaps `available`.
-        encoder: Put into evaluation mode, never trained here; or where it was saved, the folder of a
-            run for example, which is what files of settings can name.
+        encoder: Put into evaluation mode, never trained here; or where it was saved, such as the
+            folder of a run, which is what files of settings can name.
         device: Where the encoder runs.
         monitor: Decides which sensors are believed; `info["monitor"]` reports its scores.
 

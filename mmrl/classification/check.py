@@ -40,7 +40,7 @@ def check_classification(config: ClassificationConfig) -> DataSet:
             method = pretrained_encoder(config.encoder, data.modalities)
         else:
             method = METHODS[config.method](data.modalities, config.settings_for(data))
-    except (TypeError, ValueError) as error:
+    except (MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"method: {error}") from error
     try:
         chosen_subsets([m.name for m in data.modalities], config.evaluate.subsets)

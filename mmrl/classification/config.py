@@ -143,6 +143,9 @@ class ClassificationConfig:
         outputs: Folder in which run folders are made.
         encoder: Folder of a run, of control or classification, on whose encoder a classifier is
             trained, instead of `method`.
+        threads: Threads that torch computes with on the CPU. One is fastest at the sizes of most
+            runs; large networks may gain by more. None: as many as torch takes by itself (see
+            OMP_NUM_THREADS).
     """
 
     data: DataConfig
@@ -161,6 +164,7 @@ class ClassificationConfig:
     device: str = "auto"
     outputs: str = "outputs"
     encoder: str | None = None
+    threads: int | None = 1
 
     def __post_init__(self) -> None:
         if self.seed < 0:

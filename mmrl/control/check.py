@@ -53,7 +53,7 @@ def check_environment(config: TrainConfig) -> None:
         check_actions(config.agent.algorithm, envs.single_action_space)
         method = _method(config, modalities, first_steps(config.env, envs))
         _check_agent(config, envs, method)
-    except (TypeError, ValueError) as error:
+    except (MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"env {config.env.id!r}: {error}") from error
     finally:
         envs.close()
@@ -172,5 +172,5 @@ def _check_faults(
 ) -> None:
     try:
         VectorSensorDropout(envs, faults, keep_at_least=keep_at_least)
-    except (TypeError, ValueError) as error:
+    except (MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from error

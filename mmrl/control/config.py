@@ -217,6 +217,9 @@ class TrainConfig:
         outputs: Folder in which run folders are made.
         encoder: Folder of a run, of control or classification, whose encoder is taken instead of
             pretraining one; None pretrains by `method`, `collect` and `fit`.
+        threads: Threads that torch computes with on the CPU. One is fastest at the sizes of most
+            runs; large networks may gain by more. None: as many as torch takes by itself (see
+            OMP_NUM_THREADS).
     """
 
     env: EnvConfig
@@ -236,6 +239,7 @@ class TrainConfig:
     device: str = "auto"
     outputs: str = "outputs"
     encoder: str | None = None
+    threads: int | None = 1
 
     def __post_init__(self) -> None:
         if self.task != CONTROL:

@@ -35,12 +35,14 @@ class PolicyCost:
         timesteps_per_second: Over this attempt.
         replay_megabytes: Memory that the replay buffer holds; 0 where there is none.
         parameters: Number of parameters of the policy's networks, targets included.
+        resumed_at: Step at which an interrupted training went on, the last time; 0: it was not.
     """
 
     timesteps: int
     timesteps_per_second: float
     replay_megabytes: float
     parameters: int
+    resumed_at: int
 
 
 def train_policy(
@@ -102,7 +104,13 @@ def train_policy(
         statistics.save(run / STATISTICS)
     parameters = sum(p.numel() for p in model.policy.parameters())
     megabytes = _replay_megabytes(model)
-    cost = PolicyCost(agent.total_timesteps, watch.timesteps_per_second, megabytes, parameters)
+    cost = PolicyCost(
+        agent.total_timesteps,
+        watch.timesteps_per_second,
+        megabytes,
+        parameters,
+        watch.started_at,
+    )
     forget_replay(model)
     return model, cost
 
@@ -131,6 +139,11 @@ class EpisodeRewards(BaseCallback):
         self.advance = advance
         self.timesteps_per_second = 0.0
         self._start = (0, 0.0)
+
+    @property
+    def started_at(self) -> int:
+        """Steps that earlier attempts had done."""
+        return self._start[0]
 
     def _on_training_start(self) -> None:
         self._start = (self.model.num_timesteps, time.monotonic())

@@ -165,6 +165,13 @@ def pretrain_stage(run: Run[TrainConfig]) -> None:
         run.folder.discard("collect", DATA, TEST_DATA)
 
 
+RESUMED = (
+    "note: the policy's training went on at step {}. Networks, replay and random streams are those "
+    "of before, but the episodes that were running began anew: an environment's state cannot be "
+    "saved. So results are not, number by number, those of an uninterrupted run."
+)
+
+
 def train_stage(run: Run[TrainConfig]) -> None:
     """A policy on the latents, or on the observation itself."""
     config = run.config
@@ -180,6 +187,8 @@ def train_stage(run: Run[TrainConfig]) -> None:
         rewards = Curve(scratch / REWARDS, "timesteps")
         with progress_bar(run.console, "train", config.agent.total_timesteps, "steps") as advance:
             model, cost = train_policy(config, encoder, run.path, scratch, rewards, advance)
+        if cost.resumed_at:
+            run.console.print(RESUMED.format(cost.resumed_at))
         run.folder.write_text(REWARDS, rewards.text())
         figure = training_figure(
             read_curve(run.path / LOSSES),

@@ -24,7 +24,7 @@ def read_method(values: Any) -> tuple[str, MethodConfig | None]:
     settings = {key: value for key, value in values.items() if key != "name"}
     if name == NO_METHOD and not settings:
         return NO_METHOD, None
-    if name not in METHODS or name == PREDICTOR:
+    if not isinstance(name, str) or name not in METHODS or name == PREDICTOR:
         known = ", ".join([*sorted(set(METHODS) - {PREDICTOR}), NO_METHOD])
         raise ConfigError(f"method.name is {name!r}; known: {known}")
     return name, typed(METHODS[name].Config, settings, "method")

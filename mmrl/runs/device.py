@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from mmrl.settings import ConfigError
@@ -12,6 +15,22 @@ def resolve_device(device: str) -> str:
     if device != "auto":
         return device
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def computing_with(threads: int | None) -> Iterator[None]:
+    """In this context torch computes with so many threads on the CPU; None: as many as before.
+
+    Networks of the usual sizes are through before several threads have begun: on two busy cores
+    they take several times as long as one.
+    """
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def check_device(device: str) -> None:

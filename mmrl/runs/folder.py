@@ -29,6 +29,8 @@ from mmrl.runs.foreign import keep_modules_out
 from mmrl.runs.leftovers import NEW_RUN, TEMPORARY, sweep
 from mmrl.runs.lock import alone
 
+LONGEST = 200
+"""Characters of the path of a file in a run folder."""
 CONFIG = "config.yaml"
 VERSIONS = "versions.json"
 STAGES = "stages.json"
@@ -378,6 +380,8 @@ def _facts(plain: Mapping[str, Any]) -> dict[str, Any]:
     files = plain["files"]
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
         raise ValueError("its files are no list of names")
+    if long := [name for name in files if len(name) > LONGEST]:
+        raise ValueError(f"a file with a name of {len(long[0])} characters")
     if outside := [name for name in files if Path(name).is_absolute() or ".." in Path(name).parts]:
         raise ValueError(f"{outside[0]!r} is no file of the run")
     seconds = float(plain["seconds"])

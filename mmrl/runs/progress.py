@@ -22,7 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mmrl.files import write_atomically
+from mmrl.files import FileError, brief, read_text, write_atomically
 
 Advance = Callable[[int], None]
 """Called with how much is done so far."""
@@ -111,11 +111,19 @@ def _csv(names: list[str], columns: Mapping[str, NDArray[np.float64]]) -> str:
 
 
 def read_curve(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Columns of a CSV file of numbers by name; nothing where there is no file."""
+    """Columns of a CSV file of numbers by name; nothing where there is no file.
+
+    Raises:
+        FileError: It is damaged.
+    """
     if not path.exists():
         return {}
-    with path.open(newline="") as file:
-        header, *lines = list(csv.reader(file)) or [[]]
+    try:
+        header, *lines = list(csv.reader(StringIO(read_text(path), newline=""))) or [[]]
+    except csv.Error as error:
+        raise FileError(
+            f"{path} is damaged ({brief(error)}); remove it to go on without"
+        ) from error
     rows = [row for line in lines if len(row := _numbers(line)) == len(header)]
     table = np.array(rows, np.float64).reshape(len(rows), len(header))
     return {name: table[:, i] for i, name in enumerate(header)}

@@ -28,10 +28,13 @@ class RunSettings:
     device: str = "auto"
     outputs: str = "outputs"
     encoder: str | None = None
+    threads: int | None = 1
 
     def __post_init__(self) -> None:
         check_name("experiment", self.experiment)
         check_name("label", self.label)
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be at least 1, or null, got {self.threads}")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import SAC
 
 from mmrl import checkpoint
 from mmrl.checkpoint import CheckpointError
@@ -246,3 +248,33 @@ def test_a_discrete_action_is_a_number_that_the_environment_takes(
     action = agent.act({"camera": IMAGE})
     assert TwoSensors(discrete=True).action_space.contains(action)
     assert {0: "left", 1: "stay", 2: "right"}[action]  # it can be looked up
+
+
+def test_two_threads_do_not_mix_their_observations(agent: Agent) -> None:
+    inside, done = threading.Event(), threading.Event()
+    act = agent.acting.act
+
+    def slowly(*arguments: Any) -> Any:
+        inside.set()
+        done.wait(10)
+        return act(*arguments)
+
+    agent.acting.act = slowly  # type: ignore[method-assign]
+    other = threading.Thread(target=agent.act, args=({"camera": IMAGE},))
+    other.start()
+    inside.wait(10)
+    with pytest.raises(RuntimeError, match="two threads act with one agent at once"):
+        agent.act({"camera": IMAGE})
+    done.set()
+    other.join()
+    agent.act({"camera": IMAGE})  # one after the other they may
+
+
+def test_a_fine_tuned_policy_is_loaded_from_another_folder(
+    tmp_path: Path, encoder: TinyEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run_folder(Path("run"), encoder, finetune=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    SAC.load(tmp_path / "run" / "policy.zip")

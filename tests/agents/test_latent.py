@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -236,3 +237,11 @@ def test_what_is_missing_is_decided_once_per_observation(
         whole = encoder.eval().encode(values).numpy()
     monkeypatch.setattr("mmrl.methods.method.mark_missing", None)
     assert np.array_equal(memory.step(observations, np.ones(1, np.bool_)), whole)
+
+
+def test_an_encoder_can_be_given_by_its_path(encoder: TinyEncoder, encoder_file: Path) -> None:
+    by_path = LatentVecEnv(make_gymnasium(TwoSensors), str(encoder_file.parent))
+    given = LatentVecEnv(make_gymnasium(TwoSensors), encoder)
+    for venv in (by_path, given):
+        venv.seed(3)
+    np.testing.assert_array_equal(reset(by_path), reset(given))

@@ -132,9 +132,9 @@ def _load(
 
 def _described(sight: Sight, teacher: Teacher, senses: Senses) -> dict[str, Any]:
     return {
-        "policy_sha256": fingerprint(teacher.policy),
-        "encoder_sha256": None if senses.encoder is None else fingerprint(senses.encoder),
         "sensors": list(sight.sensors),
         "sees": [f"{part.name}: {part.size}" for part in sight.parts],
         "looks_at": list(senses.looked_at),
+        "policy_sha256": fingerprint(teacher.policy),
+        "encoder_sha256": None if senses.encoder is None else fingerprint(senses.encoder),
     }

@@ -301,3 +301,11 @@ def test_options_must_fit(tmp_path: Path) -> None:
         load_file(path, steps={"weight": 3})
     with pytest.raises(DataError, match=r"given for \['radar'\]"):
         load_file(path, kinds={"radar": "sound"})
+
+
+def test_numbers_that_are_no_classes_take_no_memory(tmp_path: Path) -> None:
+    arrays = make()
+    for split in ("train", "test"):
+        arrays[f"{split}/target"] = np.arange(len(arrays[f"{split}/target"])) + 10**9
+    with pytest.raises(DataError, match=r"class 1000000\d* in .*: classes count from 0 without"):
+        load_file(save(arrays, tmp_path / "mine.npz"))

@@ -189,3 +189,23 @@ def test_printed_it_tells_modalities_networks_and_all_parameters(name: str) -> N
     assert sum(sizes[1:]) + rest == sizes[0] == sum(p.numel() for p in method.parameters())
     assert name == "unimodal" or len(sizes) > len(method.modalities)
     assert ": Standardize" not in str(method)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace. is deprecated:DeprecationWarning")
+def test_a_recording_that_forgets_the_mask_is_refused() -> None:
+    modalities = (Modality("a", (3,), "vector"), Modality("b", (2,), "vector"))
+    method = METHODS["gmc"](modalities).eval()
+    values = (torch.ones(1, 3), torch.ones(1, 2))
+
+    def both(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return method.encode({"a": a, "b": b})
+
+    class Module(torch.nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return both(a, b)
+
+    with pytest.raises(RuntimeError, match="cannot be traced or exported"):
+        torch.jit.trace(both, values)  # type: ignore[no-untyped-call]
+    with pytest.raises(Exception, match="cannot be traced or exported"):
+        torch.export.export(Module(), values)
+    assert both(*values).shape == (1, method.latent_dim)

@@ -164,7 +164,7 @@ class MLA(Supervised):
             # as Adam, would put back what was taken out.
             mean = h.detach().mean(dim=0).to(weight.dtype)
             if optimization.fabric.world_size > 1:
-                mean = optimization.fabric.all_reduce(mean, reduce_op="mean")  # type: ignore[assignment]
+                mean = optimization.fabric.all_reduce(mean, reduce_op="mean")
             with torch.no_grad():
                 weight.copy_(before + self.projection.project(weight - before, mean))
         return float(loss.detach())

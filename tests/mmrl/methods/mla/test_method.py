@@ -1,12 +1,11 @@
 """MLA's fusion, alternation and projection, against the formulas."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from mmrl.methods.method import Optimization
 from mmrl.methods.mla.method import MLA, MLAConfig, entropies, fusion_weights
 from mmrl.methods.mla.projection import GradientProjection, deflate
 from mmrl.modality import Modality
@@ -156,14 +155,14 @@ def share_along_the_previous_mean(optimizer: str, project: bool) -> float:
     data = made_data(sensors, outputs=5, samples=200)
     model.fit_inputs(data)
     shares: list[float] = []
-    train_one = model._modality_step
+    train_one, weight = model._modality_step, model.head.get_parameter("weight")
 
-    def watched(*arguments: Any) -> float:
-        before, (name, x) = model.head.weight.detach().clone(), arguments[1:3]
+    def watched(optimization: Optimization, name: str, x: torch.Tensor, y: torch.Tensor) -> float:
+        before = weight.detach().clone()
         with torch.no_grad():
             mean = model.encoders[name](x).mean(dim=0)
-        loss = train_one(*arguments)
-        step = model.head.weight.detach() - before
+        loss = train_one(optimization, name, x, y)
+        step = weight.detach() - before
         if means:
             shares.append(float((step @ means[-1]).norm() / (step.norm() * means[-1].norm())))
         means.append(mean)

@@ -32,17 +32,18 @@ class Believer:
     def __init__(self, network: BeliefNetwork, teacher: Teacher, senses: Senses) -> None:
         self.network, self.teacher, self.senses = network, teacher, senses
         self._state = torch.zeros(0, network.sizes.hidden)
+        self._features = self._state
         self._previous: NDArray[np.float32] = np.zeros((0, network.sizes.actions), np.float32)
 
     @torch.no_grad()
-    def believe(
+    def take_in(
         self,
         latents: Float[np.ndarray, "envs latent"],
         readings: Float[np.ndarray, "envs readings"],
         available: Bool[np.ndarray, "envs sensors"],
         first: Bool[np.ndarray, " envs"],
-    ) -> Guess:
-        """Takes in a step and guesses; `first` says where an episode has just started."""
+    ) -> None:
+        """Takes in a step; `first` says where an episode has just started."""
         device = self.network.start.device
         if len(self._previous) != len(first):
             self._state = torch.zeros(len(first), self.network.sizes.hidden, device=device)
@@ -51,10 +52,14 @@ class Believer:
         readable = self.senses.readable(available)
         arrays = (latents, readings, readable, available, self._previous)
         evidence = Evidence(*(torch.as_tensor(array, device=device) for array in arrays))
-        features = self.network.features(evidence)
+        self._features = self.network.features(evidence)
         start = torch.as_tensor(first, device=device)
-        self._state = self.network.step(self._state, features, start)
-        return self.network.guess(self._state, features)
+        self._state = self.network.step(self._state, self._features, start)
+
+    @torch.no_grad()
+    def guess(self) -> Guess:
+        """What the belief makes of all that it took in."""
+        return self.network.guess(self._state, self._features)
 
     def acted(self, actions: NDArray[Any]) -> None:
         """Tells which actions were executed."""
@@ -96,12 +101,14 @@ class BeliefPolicy:
             available = monitor.look(tensors, available, first)
         latents = senses.latents(values, available)
         numbers = self.sight.numbers(values, available, latents)
-        guess = self.believer.believe(latents, senses.readings(values), available, first)
-        estimates = guess.numbers.cpu().numpy()
-        filled = np.where(self.sight.known(available), numbers, estimates)
-        actions = self.memory.predict(self.sight.policy_input(values, available, filled), first)
-        chosen = ~self.sight.complete(available) & self.head_acts(guess)
-        if chosen.any():
+        self.believer.take_in(latents, senses.readings(values), available, first)
+        lacking = ~self.sight.complete(available)
+        guess = self.believer.guess() if lacking.any() else None
+        if guess is not None:
+            estimates = guess.numbers.cpu().numpy()
+            numbers = np.where(self.sight.known(available), numbers, estimates)
+        actions = self.memory.predict(self.sight.policy_input(values, available, numbers), first)
+        if guess is not None and (chosen := lacking & self.head_acts(guess)).any():
             own = self.believer.teacher.actions(guess.outputs.cpu().numpy())
             actions = np.where(chosen.reshape(-1, *[1] * (actions.ndim - 1)), own, actions)
         self.believer.acted(actions)

@@ -157,9 +157,9 @@ class RollingOut:
             tensors, _ = memory.policy.obs_to_tensor(given)
             targets = self.teacher.outputs(tensors).cpu().numpy()
         actions = memory.predict(given, first)
-        guess = believer.believe(
-            latents[rows, senses.subset(available)], readings, available, first
-        )
+        chosen = latents[rows, senses.subset(available)]
+        believer.take_in(chosen, readings, available, first)
+        guess = believer.guess()
         row = {
             "latents": latents,
             "readings": readings,

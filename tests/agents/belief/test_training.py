@@ -148,9 +148,9 @@ def test_it_remembers_what_no_sensor_says(folder: Path) -> None:
     for step in range(5):
         latents = policy.believer.senses.latents(*policy.believer.senses.clean(blind))
         _, available = policy.believer.senses.clean(blind)
-        guess = policy.believer.believe(
-            latents, blind["joints"], available, FIRST if step == 0 else LATER
-        )
+        first = FIRST if step == 0 else LATER
+        policy.believer.take_in(latents, blind["joints"], available, first)
+        guess = policy.believer.guess()
         policy.believer.acted(np.zeros((4, 1), np.float32))
         counted.append(float(guess.numbers[0, 0]))
     statistics = policy.sight.acting.statistics  # type: ignore[union-attr]

@@ -77,6 +77,8 @@ def robustness_figure(
             where nothing else is missing.
     """
     words = words or Words(f"{SCORE_NAMES[summaries[0].metric]} (higher is better)")
+    if curve == BERNOULLI:
+        summaries = _named_where_alone(summaries)
     owners = dict(zip(summaries, names(summaries), strict=True))
     is_subset = curve != BERNOULLI
     subsets = [s for s in summaries if s.condition != curve or (is_subset and s.rate == 0)]
@@ -98,7 +100,7 @@ def robustness_figure(
                 else:
                     _draw_subsets(axis, own, agent, index, len(agents), listed)
             if part is subsets:
-                _name_subsets(axis, conditions, words, listed)
+                _name_subsets(axis, conditions, _titled(words, conditions), listed)
         listing = axes[0] if listed else None
         _share_limits(axes, summaries, reference or {}, listing)
         if listing is not None:
@@ -110,6 +112,22 @@ def robustness_figure(
             figure.legend(handles, labels, loc="outside lower center", ncols=len(agents))
         figure.suptitle(title)
     return figure
+
+
+def _named_where_alone(summaries: Sequence[Summary]) -> list[Summary]:
+    """One rate of failure is a condition beside the others: a point is no curve."""
+    rates = {s.rate for s in summaries if s.condition == BERNOULLI}
+    if len(rates) != 1:
+        return list(summaries)
+    name = f"each missing {rates.pop():.0%}"
+    return [replace(s, condition=name) if s.condition == BERNOULLI else s for s in summaries]
+
+
+def _titled(words: Words, conditions: Sequence[str]) -> Words:
+    """Says that there is more than subsets, where there is: bursts, a frozen sensor."""
+    whole = set(conditions[0].split("+"))
+    others = any(not set(condition.split("+")) <= whole for condition in conditions)
+    return replace(words, subsets_title=f"{words.subsets_title}{', or fail otherwise' * others}")
 
 
 def curves_figure(summaries: Sequence[Summary], *, title: str, words: Words) -> Figure:

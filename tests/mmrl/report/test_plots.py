@@ -88,6 +88,22 @@ def test_a_list_of_subsets_reads_from_the_top_and_shows_every_interval() -> None
     np.testing.assert_allclose(spans, [[-i - 0.25, -i + 0.5] for i in range(len(names))])
 
 
+def test_one_rate_is_a_condition_beside_the_others_and_no_curve_of_one_point() -> None:
+    points = [s for s in summaries(("a", "b")) if s.condition != BERNOULLI or s.rate == 0.3]
+    (axis,) = robustness_figure(points, title="t").axes
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names[-1] == "each missing 30%"
+    assert axis.get_title() == "some sensors never work, or fail otherwise"
+
+
+def test_bursts_do_not_stand_under_sensors_that_never_work() -> None:
+    bursts = replace(BASE, condition="bursts")
+    left, _ = robustness_figure([*summaries(), bursts], title="t").axes
+    assert left.get_title() == "some sensors never work, or fail otherwise"
+    left, _ = robustness_figure(summaries(), title="t").axes
+    assert left.get_title() == "some sensors never work"
+
+
 def test_rates_alone_fill_the_figure() -> None:
     rates = [s for s in summaries() if s.condition == BERNOULLI]
     assert len(robustness_figure(rates, title="t").axes) == 1

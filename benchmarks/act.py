@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/act.py [RUN]
 
 Without the folder of a run, an agent with the default sizes and fresh weights is built: the
-pendulum's GMC encoder and a SAC actor of 128-128. Target: at most 2 ms, whatever is missing.
+pendulum's GMC encoder, a SAC actor of 128-128, and a belief. Target: at most 2 ms, whatever is
+missing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ import mmrl_envs  # noqa: F401  (registers the id)
 from mmrl import checkpoint
 from mmrl.methods.gmc.method import GMC
 from mmrl.modality import Modality
+from mmrl_agents.acting import LatentPolicy
 from mmrl_agents.agent import Agent
+from mmrl_agents.belief.checkpoint import for_policy, save_belief
+from mmrl_agents.belief.config import BeliefConfig
+from mmrl_agents.belief.training import new_network
 from mmrl_agents.build import AgentConfig, build_agent, training_env
 from mmrl_agents.checkpoints import save_policy
 from mmrl_agents.vec_env import GymnasiumVecEnv
@@ -41,6 +46,10 @@ def untrained(folder: Path) -> Path:
     model = build_agent(config, training_env(config, GymnasiumVecEnv(envs), encoder), seed=0)
     checkpoint.save(encoder, folder)
     save_policy(model, config, folder / "policy.zip")
+    alone = Agent.load(folder)
+    assert isinstance(alone.acting, LatentPolicy)
+    task = for_policy(folder, alone.acting, alone.sensors)
+    save_belief(task.policy(new_network(task, BeliefConfig(), seed=0), "auto"), folder)
     return folder
 
 
@@ -71,6 +80,7 @@ def main() -> None:
     }
     print(f"{'sensors':>12}  {'median':>7}  {'95 %':>7}  {'least':>7}  (ms per step)")
     for name, values in cases.items():
+        agent.reset()
         median, tail, least = milliseconds(lambda values=values: agent.act(values))  # type: ignore[misc]
         print(f"{name:>12}  {median:7.3f}  {tail:7.3f}  {least:7.3f}")
 

@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -260,6 +261,10 @@ def read_run(folder: Path) -> object:
     return task_of(run.config).read(run.config, run)
 
 
+def _inside(read: Read, name: str, folder: Path) -> object:
+    return read(folder / name)
+
+
 def targets(run: Path) -> Iterator[Target]:
     """What there is to damage in a run folder."""
     encoder = ("encoder.yaml", "encoder.safetensors")
@@ -285,13 +290,13 @@ def targets(run: Path) -> Iterator[Target]:
     }
     for name, read in readers.items():
         if (run / name).exists():
-            yield Target((name,), lambda folder, name=name, read=read: read(folder / name))
+            yield Target((name,), partial(_inside, read, name))
     for path in sorted((run / "missing").glob("*.npz"))[:1]:
         stem = path.with_suffix("").relative_to(run)
         both = (f"{stem}.npz", f"{stem}.yaml")
         for first in both:
             others = tuple(name for name in both if name != first)
-            yield Target((first, *others), lambda folder, stem=stem: Drawn.load(folder / stem))
+            yield Target((first, *others), partial(_inside, Drawn.load, str(stem)))
 
 
 def copy(run: Path, target: Target, folder: Path) -> None:

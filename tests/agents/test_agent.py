@@ -259,7 +259,7 @@ def test_two_threads_do_not_mix_their_observations(agent: Agent) -> None:
         done.wait(10)
         return act(*arguments)
 
-    agent.acting.act = slowly  # type: ignore[method-assign]
+    agent.acting.act = slowly  # type: ignore[assignment,method-assign]
     other = threading.Thread(target=agent.act, args=({"camera": IMAGE},))
     other.start()
     inside.wait(10)

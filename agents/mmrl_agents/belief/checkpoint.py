@@ -23,6 +23,7 @@ from mmrl_agents.belief.config import BeliefConfig
 from mmrl_agents.belief.network import BeliefNetwork, Sizes
 from mmrl_agents.belief.senses import Senses
 from mmrl_agents.belief.sight import Sight
+from mmrl_agents.belief.teacher import Teacher
 from mmrl_agents.belief.training import Task
 from mmrl_envs.faults.fault import Fault
 

@@ -36,7 +36,8 @@ class MeasureConfig:
         confidence: Confidence of the intervals, in (0, 1).
         score: See `EnvConfig`; None is each run's own.
         conditions: More conditions than those that each run has.
-        belief: Whether a run's belief fills in for missing sensors; false: its policy acts alone.
+        with_belief: Whether a run's belief fills in for missing sensors; false: its policy acts
+            alone.
     """
 
     seed: int = 0
@@ -50,7 +51,7 @@ class MeasureConfig:
     confidence: float = 0.95
     score: str | None = None
     conditions: tuple[ConditionConfig, ...] = ()
-    belief: bool = True
+    with_belief: bool = True
 
     def __post_init__(self) -> None:
         if self.score is not None:
@@ -92,7 +93,7 @@ def measure_again(runs: Sequence[RunFolder], settings: MeasureConfig, console: C
     for config in configs:
         check_conditions(config)
     agents = [
-        Agent.load(run.path, resolve_device(config.device), belief=settings.belief)
+        Agent.load(run.path, resolve_device(config.device), belief=settings.with_belief)
         for run, config in zip(runs, configs, strict=True)
     ]
     results: list[Result] = []

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 import mmrl_envs  # noqa: F401
 from mmrl.control.config import from_mapping
 from mmrl.data import ArrayData, collect
+from mmrl.defaults import store_defaults
 from mmrl.methods.gmc.method import GMC, GMCConfig
 from mmrl.metrics.probes import Probe, probe_targets
 from mmrl.runs.composed import CONFIGS, to_plain
@@ -53,6 +54,7 @@ class Recipe:
 
 def recipes() -> dict[str, Recipe]:
     """The paper's recipe (as its code has it) and that of the default run."""
+    store_defaults()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         settings = to_plain(compose("train"))
     settings.pop("resume")

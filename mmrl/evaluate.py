@@ -18,7 +18,7 @@ from mmrl.settings import typed
 
 def main() -> None:
     """The command."""
-    command_line("evaluate", work)
+    command_line("evaluate", work, MeasureConfig)
 
 
 def work(settings: Composed) -> None:

@@ -34,6 +34,19 @@ from mmrl_agents.monitor.recording import fit_monitor
 from mmrl_agents.monitor.trial import Finding, Trial, findings, misfits, trials, watch
 from mmrl_agents.robustness import Condition, MakeEnvs
 
+FAULTS: dict[str, dict[str, Any]] = {
+    "noise": {"mechanism": "noise", "strength": 0.3},
+    "salt_and_pepper": {"mechanism": "salt_and_pepper", "share": 0.1},
+    "freeze": {"mechanism": "freeze"},
+    "bias": {"mechanism": "bias", "strength": 0.2},
+    "drift": {"mechanism": "drift", "strength": 0.01},
+    "delay_5": {"mechanism": "delay", "steps": 5},
+    "delay_10": {"mechanism": "delay", "steps": 10},
+    "occlusion": {"mechanism": "occlusion", "size": 0.4},
+    "saturation": {"mechanism": "saturation", "limit": 0.3},
+}
+"""What happens to the sensors by default, see `mmrl_envs.faults`."""
+
 
 @dataclass(frozen=True)
 class BurstConfig:
@@ -69,7 +82,7 @@ class CommandConfig:
     refit: bool = False
     episodes: int = 50
     burst: BurstConfig = field(default_factory=BurstConfig)
-    faults: dict[str, dict[str, Any]] = field(default_factory=dict)
+    faults: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(FAULTS))
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
 
     @property
@@ -86,7 +99,7 @@ class CommandConfig:
 
 def main() -> None:
     """The command."""
-    command_line("monitor", work)
+    command_line("monitor", work, CommandConfig)
 
 
 def work(settings: Composed) -> None:

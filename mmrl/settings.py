@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -111,6 +111,40 @@ def _shown(value: Any) -> str:
     """A value as messages have it: the beginning, where it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+REQUIRED = "???"
+"""What Hydra takes for a value that has to be given."""
+
+
+def plain_defaults(schema: type) -> dict[str, Any]:
+    """Defaults of a dataclass as plain data, as files have it; `???` where there is none.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Data:
+        ...     name: str
+        ...     rates: tuple[float, ...] = (0.5,)
+        >>> plain_defaults(Data)
+        {'name': '???', 'rates': [0.5]}
+    """
+    return {f.name: plain(_default(f)) for f in fields(schema)}
+
+
+def plain(value: Any) -> Any:
+    """Settings as plain data: dataclasses as dicts, tuples as lists."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _default(setting: Field[Any]) -> Any:
+    if setting.default is not MISSING:
+        return setting.default
+    return REQUIRED if setting.default_factory is MISSING else setting.default_factory()
 
 
 def _is_required(setting: Field[Any]) -> bool:

@@ -8,16 +8,19 @@ python -m mmrl.train resume=outputs/latest  continue what was interrupted
 
 from __future__ import annotations
 
+from mmrl.defaults import store_defaults
 from mmrl.launch import assist, is_other_rank, resume, run
 from mmrl.runs.command_line import command_line, refuse_other_settings
 from mmrl.runs.composed import Composed, to_plain
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.paths import settled
+from mmrl.runs.settings import RunSettings
 
 
 def main() -> None:
     """The command."""
-    command_line("train", work)
+    store_defaults()
+    command_line("train", work, RunSettings)
 
 
 def work(settings: Composed) -> float | None:

@@ -116,14 +116,14 @@ class AgentConfig:
     """
 
     algorithm: str = "sac"
-    total_timesteps: int = 15_000
-    n_envs: int = 1
+    total_timesteps: int = 80_000
+    n_envs: int = 32
     policy: str = AUTO
     policy_kwargs: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
     action_noise: ActionNoiseConfig = field(default_factory=ActionNoiseConfig)
-    learning_rate_schedule: str = "constant"
-    decay_from: float = 0.0
+    learning_rate_schedule: str = "linear"
+    decay_from: float = 0.5
     initialization: str = "default"
     action_rule: str = "scaled"
     terminal_time_limit: bool = False

@@ -121,7 +121,7 @@ class CollectConfig:
     samples: int = 20_000
     test_samples: int = 2_000
     restart_every: int | None = 50
-    n_envs: int = 64
+    n_envs: int = 50
     keep: bool = False
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
@@ -18,7 +19,7 @@ from mmrl.runs.composed import CONFIGS, Composed
 from mmrl.runs.folder import RunFolderError, differences
 from mmrl.runs.signals import ending_when_told, exit_code
 from mmrl.runs.sweep import SweepFailedError
-from mmrl.settings import ConfigError, unknown_setting
+from mmrl.settings import ConfigError, plain_defaults, unknown_setting
 
 KNOWN = (
     CheckpointError,
@@ -35,6 +36,7 @@ RUNS = "sweep.runs"
 OPEN = (
     "agent.arguments",
     "agent.policy_kwargs",
+    "collect.agent",
     "data.missing",
     "data.options",
     "env.kinds",
@@ -49,7 +51,7 @@ OPEN = (
 """Groups that take more settings than the files list."""
 
 
-def command_line(name: str, work: Callable[[Composed], float | None]) -> None:
+def command_line(name: str, work: Callable[[Composed], float | None], schema: type) -> None:
     """Composes the settings from `<name>.yaml` and the command line, and does the work.
 
     What is wrong with settings, run folders or runs of a sweep is said in a sentence,
@@ -59,7 +61,9 @@ def command_line(name: str, work: Callable[[Composed], float | None]) -> None:
         name: Name of the file in `configs/`.
         work: Called with the composed settings, once for each job of a sweep; what it returns is
             what a sweeper such as Optuna's optimises.
+        schema: Dataclass of the command's settings that are in no group.
     """
+    store_command(name, schema)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or Hydra ends the process on its own errors
 
     def job(settings: Composed) -> float | None:
@@ -78,6 +82,25 @@ def command_line(name: str, work: Callable[[Composed], float | None]) -> None:
     except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)  # noqa: T201
         sys.exit(exit_code(error))
+
+
+def store(
+    name: str, node: Mapping[str, Any], group: str | None = None, package: str | None = None
+) -> None:
+    """Keeps settings for the files in `configs/` to start from.
+
+    Args:
+        name: What they are called there.
+        node: The settings as plain data.
+        group: The group of which they are an option; None: they are no option of any.
+        package: Where they go, if not where the file says or the group is; `_global_`: the top.
+    """
+    ConfigStore.instance().store(name, dict(node), group=group, package=package)
+
+
+def store_command(name: str, schema: type) -> None:
+    """Lets the file of a command start from the defaults of a dataclass."""
+    store(f"base_{name}_command", plain_defaults(schema), package="_global_")
 
 
 def refuse(message: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from mmrl.settings import ConfigError, unknown_setting
+from mmrl.settings import ConfigError, plain, unknown_setting
 
 LONGEST = 120
 """Bytes of a name; file systems have 255, and more is added to it."""
@@ -94,15 +94,9 @@ def to_stored(config: Any, without: Collection[str] = ()) -> dict[str, Any]:
     content = asdict(config)
     method = content.pop("method_settings") or {}
     settings = {key: value for key, value in method.items() if key not in without}
-    plain = _lists({**content, "method": {"name": config.method, **settings}})
-    assert isinstance(plain, dict)
-    return plain
-
-
-def _lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _lists(item) for key, item in value.items()}
-    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
+    stored = plain({**content, "method": {"name": config.method, **settings}})
+    assert isinstance(stored, dict)
+    return stored
 
 
 def check_name(what: str, name: str) -> None:

@@ -53,7 +53,7 @@ class FitConfig:
     epochs: int | None = None
     batch_size: int = 64
     optimizer: str = "adam"
-    lr: float = 1e-3
+    lr: float = 3e-3
     weight_decay: float = 0.0
     schedule: str = "one_cycle"
     warmup: float = 0.15

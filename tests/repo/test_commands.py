@@ -33,7 +33,8 @@ def commands() -> list[tuple[str, str]]:
     for page in PAGES:
         for name, arguments in re.findall(PATTERN, page.read_text("utf-8")):
             line = arguments.replace("\\\n", " ").strip()
-            if not any(part in line for part in OF_OTHERS):
+            named_only = name != "train" and not line  # in a sentence
+            if not named_only and not any(part in line for part in OF_OTHERS):
                 found[name, line] = None
     return list(found)
 

@@ -31,7 +31,7 @@ LAYERS = (
     ("mmrl.runs", "mmrl.report"),
     ("mmrl.control", "mmrl.classification"),
     ("mmrl.launch",),
-    ("mmrl.evaluate", "mmrl.monitor", "mmrl.train"),
+    ("mmrl.defaults", "mmrl.evaluate", "mmrl.monitor", "mmrl.train"),
 )
 COMMANDS = LAYERS[-1]
 TASKS = LAYERS[-3]

@@ -55,7 +55,7 @@ class GMCConfig(MethodConfig):
     common_dim: int = 64
     head: tuple[int, ...] = (128,)
     temperature: float = 0.3
-    radius: float = 1.0
+    radius: float = 3.1623
     encoders: dict[str, Any] = field(default_factory=dict)
     negatives: str = "all"
     incomplete: str = "average"

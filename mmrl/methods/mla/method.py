@@ -48,6 +48,7 @@ class MLAConfig(SupervisedConfig):
         ValueError: A value out of range, or an unknown choice.
     """
 
+    latent_dim: int = 128
     project: bool = True
     alpha: float = 0.1
     restart_every: int = 1

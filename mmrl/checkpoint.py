@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ from torch import Tensor, nn
 
 from mmrl.files import FileError, brief, read_bytes, read_yaml, write_atomically, yaml_text
 from mmrl.methods import METHODS, Method
+from mmrl.modality import Modality
 from mmrl.weights import MOST, load_safetensors, no_larger_than
 
 FORMAT = "mmrl-method"
 VERSION = 1
+LARGEST = 2**24
+"""Numbers of a reading that an encoder with fewer weights can have."""
 
 
 class CheckpointError(ValueError):
@@ -103,18 +106,26 @@ def first_misfit(error: RuntimeError) -> str:
     return brief(RuntimeError(lines[1].strip())) if len(lines) > 1 else brief(error)
 
 
-def _build(description: Mapping[str, Any], path: Path, weights: Iterable[Tensor]) -> Method:
+def _build(description: Mapping[str, Any], path: Path, weights: Collection[Tensor]) -> Method:
     name = description["method"]
     if not isinstance(name, str) or name not in METHODS:
         known = ", ".join(sorted(METHODS))
         raise CheckpointError(f"{path} wants a method {str(name)[:20]!r}; known: {known}")
     try:
+        _check_sizes(description["modalities"], sum(weight.numel() for weight in weights))
         with no_larger_than(weights):
             return METHODS[name].from_description(description["modalities"], description["config"])
     except Exception as error:  # nobody has checked the settings in it
         raise CheckpointError(
             f"{path} does not describe a {name!r} method: {type(error).__name__}: {brief(error)}"
         ) from error
+
+
+def _check_sizes(modalities: Iterable[Mapping[str, Any]], numbers: int) -> None:
+    """Refuses readings that would fill the memory before a network has any weights."""
+    for modality in map(Modality.from_plain, modalities):
+        if modality.size > max(numbers, LARGEST):
+            raise ValueError(f"modality {modality.name!r} of {modality.size} numbers")
 
 
 def read_description(
@@ -137,9 +148,8 @@ def read_description(
     if not isinstance(description, Mapping) or description.get("format") != form:
         raise CheckpointError(f"{path} is not a description of a {of} (format: {form})")
     if description.get("version") != version:
-        raise CheckpointError(
-            f"{path} has version {description.get('version')!r}; this release reads {version}"
-        )
+        found = str(description.get("version"))[:20]
+        raise CheckpointError(f"{path} has version {found}; this release reads {version}")
     if missing := sorted(wanted - set(description)):
         raise CheckpointError(f"{path} is damaged: it has no {', '.join(missing)}")
     return description

@@ -200,8 +200,8 @@ def _read(path: Path, device: torch.device) -> tuple[Mapping[str, Any], Mapping[
         raise CheckpointError(f"{path} is damaged: {DESCRIPTION} in it describes nothing")
     if description.get("format") != FORMAT or description.get("version") != VERSION:
         raise CheckpointError(
-            f"{path} has format {description.get('format')!r}, version "
-            f"{description.get('version')!r}; this release reads {FORMAT!r}, {VERSION}"
+            f"{path} has format {str(description.get('format'))[:20]!r}, version "
+            f"{str(description.get('version'))[:20]}; this release reads {FORMAT!r}, {VERSION}"
         )
     return description, tensors
 

@@ -125,12 +125,18 @@ def test_a_description_cannot_run_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "config",
-    [{"latent_dim": 10**9}, {"latent_dim": 50_000}, {"head": [10**5] * 9}],
+    "change_of",
+    [
+        {"config": {"latent_dim": 10**9}},
+        {"config": {"latent_dim": 50_000}},
+        {"config": {"head": [10**5] * 9}},
+        {"modalities": [{"name": "sound", "shape": [10**9], "kind": "vector"}]},
+        {"modalities": [{"name": "image", "shape": [1, 10**5, 10**5], "kind": "image"}]},
+    ],
 )
-def test_no_memory_is_taken_for_absurd_sizes(tmp_path: Path, config: dict[str, Any]) -> None:
+def test_no_memory_is_taken_for_absurd_sizes(tmp_path: Path, change_of: dict[str, Any]) -> None:
     save(gmc(), tmp_path)
-    change(tmp_path, config=config)
+    change(tmp_path, **change_of)
     resource = pytest.importorskip("resource")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(CheckpointError, match="does not describe a 'gmc' method") as refused:

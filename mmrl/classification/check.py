@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmrl.classification.config import ClassificationConfig
 from mmrl.classification.scores import draw_masks
 from mmrl.data import ArrayData
-from mmrl.data.dataset import DataError, DataSet
+from mmrl.data.dataset import DataSet
 from mmrl.data.sets import load
 from mmrl.methods import METHODS, Method
 from mmrl.runs.device import check_device
@@ -29,7 +29,7 @@ def check_classification(config: ClassificationConfig) -> DataSet:
     try:
         options = config.data.options
         data = load(config.data.name, config.data.path, **options)
-    except (DataError, TypeError, ImportError) as error:
+    except (ImportError, TypeError, ValueError) as error:
         raise ConfigError(f"data: {error}") from error
     try:
         train = draw_masks(config, data)[0.0].apply(data).train

@@ -59,7 +59,7 @@ def chosen_subsets(names: Sequence[str], choice: Any = None) -> tuple[Subset, ..
     """
     check_choice(choice)
     whole = tuple(names)
-    alone = [(name,) for name in names]
+    alone: list[tuple[str, ...]] = [(name,) for name in names]
     others = [s for s in combinations(names, len(names) - 1) if s]
     match choice:
         case "all":

@@ -234,7 +234,7 @@ class Method(nn.Module, ABC):
             ValueError: Unknown modalities or shapes that do not fit.
             RuntimeError: It is being traced or exported.
         """
-        if torch.jit.is_tracing() or torch.compiler.is_exporting():
+        if torch._C._get_tracing_state() is not None or torch.compiler.is_exporting():
             raise RuntimeError(
                 "encode cannot be traced or exported: what it does depends on which modalities are "
                 "there, and a recording would do the same whatever is missing"

@@ -279,8 +279,8 @@ def _older(row: Mapping[str, Any]) -> list[Result]:
     """A row of a file from before there was one record: of control, else of classification."""
     if "rewards" not in row:
         value = (_number(row["value"]),)
-        place = str(row["subset"]), float(row["test_rate"]), float(row["train_rate"])
-        return [Result(str(row["method"]), *place, int(row["seed"]), str(row["metric"]), value)]
+        scored = str(row["subset"]), float(row["test_rate"]), float(row["train_rate"])
+        return [Result(str(row["method"]), *scored, int(row["seed"]), str(row["metric"]), value)]
     found = {
         REWARD_PER_STEP: row["rewards"],
         RETURN: row["returns"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -103,7 +103,7 @@ def store_command(name: str, schema: type) -> None:
     store(f"base_{name}_command", plain_defaults(schema), package="_global_")
 
 
-def refuse(message: str) -> None:
+def refuse(message: str) -> NoReturn:
     """Says what is wrong and ends the process."""
     print(f"mmrl: {message}", file=sys.stderr)  # noqa: T201
     sys.exit(REFUSED)

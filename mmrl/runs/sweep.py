@@ -132,11 +132,10 @@ def _merged(content: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     made = dict(content)
     for key, value in own.items():
         before = made.get(key)
-        merges = isinstance(value, Mapping) and isinstance(before, Mapping)
-        if merges and not any(name in value for name in NAMED_BY):
+        made[key] = value
+        chosen_anew = isinstance(value, Mapping) and any(name in value for name in NAMED_BY)
+        if isinstance(value, Mapping) and isinstance(before, Mapping) and not chosen_anew:
             made[key] = _merged(before, value)
-        else:
-            made[key] = value
     return made
 
 

@@ -28,7 +28,7 @@ SPACES: dict[str, spaces.Space[Any]] = {
     "discrete from below": spaces.Discrete(4, start=-2),
     "several": spaces.MultiDiscrete([2, 3]),
     "several from": spaces.MultiDiscrete([2, 3], start=[1, -5]),
-    "table": spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[1, 0], [0, 9]]),
+    "table": spaces.MultiDiscrete(np.array([[2, 3], [4, 5]]), start=np.array([[1, 0], [0, 9]])),
     "bits": spaces.MultiBinary(3),
     "table of bits": spaces.MultiBinary([2, 2]),
     "box": spaces.Box(-2, 2, (2,), np.float32),
@@ -136,7 +136,7 @@ def test_bounds_of_wider_types_hold() -> None:
 
 def test_what_is_not_translated_is_refused() -> None:
     config = small("dqn")
-    venv = DummyVecEnv([partial(Strict, spaces.Discrete(3, start=1))] * 2)  # type: ignore[list-item]
+    venv = DummyVecEnv([partial(Strict, spaces.Discrete(3, start=1))] * 2)
     with pytest.raises(
         ValueError, match=r"cannot choose from Discrete\(3, start=1\).*GymnasiumVec"
     ):

@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from mmrl_agents.acting import ObservationPolicy
 from mmrl_agents.build import AgentConfig, build_agent, training_env
@@ -80,7 +81,10 @@ def test_policies_learn_and_act(kind: Any, algorithm: str) -> None:
     model.learn(32)
     assert all(np.isfinite(p.detach().numpy()).all() for p in model.policy.parameters())
     if kind is Failing:
-        gap = {"a": np.array([[np.nan, 1]], np.float32), "b": np.zeros((1, 1), np.uint8)}
+        gap: dict[str, NDArray[Any]] = {
+            "a": np.array([[np.nan, 1]], np.float32),
+            "b": np.zeros((1, 1), np.uint8),
+        }
         nothing = {**gap, "a": np.zeros((1, 2), np.float32)}
         first = np.ones(1, np.bool_)
         policy = ObservationPolicy(model)

@@ -227,7 +227,7 @@ def test_an_environment_without_an_end_is_cut_off(limit: int | None, steps: int)
 
 
 def test_a_registered_time_limit_is_longer_than_the_bound() -> None:
-    gym.register("Long-v0", entry_point=Long, max_episode_steps=1200)
+    gym.register("Long-v0", entry_point=lambda **_: Long(), max_episode_steps=1200)
 
     def long(n: int) -> VectorEnv[Any, Any, Any]:
         return gym.make_vec("Long-v0", n, vectorization_mode="sync")

@@ -54,10 +54,10 @@ def run(folder: Path, *arguments: str) -> str:
 def test_a_method_is_added_as_it_says(tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__")
     for name in ("mmrl", "configs", "tests", "pyproject.toml"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(
-            ROOT / name, tmp_path / name, **({"ignore": ignored} if copy is shutil.copytree else {})
-        )
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+        else:
+            shutil.copy(ROOT / name, tmp_path / name)
     commands = []
     for language, name, content in BLOCKS:
         if language == "console":

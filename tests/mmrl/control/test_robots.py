@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -105,7 +105,7 @@ class Point(gym.Env[Any, Any]):
         return np.zeros((16, 16, 3), np.uint8)
 
 
-gym.register("Point-v0", entry_point=Point)
+gym.register("Point-v0", entry_point=cast(Any, Point))
 
 
 def point(odd: str, *more: str) -> list[str]:
@@ -249,8 +249,9 @@ def test_what_cannot_work_is_refused_before_any_work(settings: list[str], messag
 def test_errors_of_an_environment_are_said_with_their_place() -> None:
     class Broken(Point):
         def observe(self) -> Any:
-            return {}["battery"]
+            readings: dict[str, float] = {}
+            return readings["battery"]
 
-    gym.register("Broken-v0", entry_point=Broken)
+    gym.register("Broken-v0", entry_point=cast(Any, Broken))
     with pytest.raises(ConfigError, match=r"KeyError: 'battery' \(test_robots.py, line"):
         check_environment(config("env=gymnasium", "env.id=Broken-v0"))

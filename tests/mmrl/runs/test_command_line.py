@@ -4,6 +4,7 @@ import pytest
 
 from mmrl.runs.command_line import REFUSED, command_line
 from mmrl.runs.composed import Composed
+from mmrl.runs.settings import RunSettings
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *own: str) -> str:
@@ -15,7 +16,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setattr("sys.argv", ["mmrl.train", "task=classification", *own])
     with pytest.raises(SystemExit) as exit_:
-        command_line("train", work)
+        command_line("train", work, RunSettings)
     assert exit_.value.code == REFUSED
     return capsys.readouterr().err
 

@@ -9,7 +9,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from hydra import compose, initialize_config_dir
 
-from mmrl import checkpoint, train
+from mmrl import checkpoint, launch
 from mmrl.control.config import from_mapping
 from mmrl.methods import METHODS
 from mmrl.methods.downstream import Downstream
@@ -18,7 +18,6 @@ from mmrl.modality import Modality
 from mmrl.runs.composed import CONFIGS, to_plain
 from mmrl.runs.folder import RunFolder
 from mmrl.runs.pretrained_encoder import pretrained_encoder
-from mmrl.runs.progress import make_console
 from mmrl.settings import ConfigError
 from mmrl_agents.latent import LatentVecEnv
 from mmrl_agents.vec_env import GymnasiumVecEnv
@@ -90,10 +89,7 @@ def control(data: Path, folder: Path, *overrides: str) -> dict[str, Any]:
 
 
 def start(content: dict[str, Any], path: Path) -> RunFolder:
-    _, work = train.prepare(content)
-    run = RunFolder.create(path, content)
-    work(run, make_console())
-    return run
+    return RunFolder.open(launch.run(content, path).path)
 
 
 def test_a_policy_and_a_classifier_see_the_same_features(
@@ -179,8 +175,8 @@ def test_a_run_is_refused_before_any_work(
     checkpoint.save(METHODS["concat"]([IMAGE, Modality("touch", (3,), "vector")]), other)
     for content in (classification(data, other), control(data, other)):
         with pytest.raises(ConfigError, match="there is no 'touch'; 'sound' is unknown to it"):
-            train.prepare(content)
+            launch.run(content, tmp_path / "run")
     with pytest.raises(ConfigError, match="encoder: no checkpoint at nowhere"):
-        train.prepare(control(data, Path("nowhere")))
+        launch.run(control(data, Path("nowhere")), tmp_path / "run")
     with pytest.raises(ConfigError, match="but method is none"):
         from_mapping(control(data, folder, "method=none"))

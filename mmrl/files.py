@@ -53,7 +53,7 @@ def read_bytes(path: PathLike, most: int) -> bytes:
     """All of a plain file.
 
     Args:
-        path: Of the file.
+        path: Where the file is.
         most: Bytes that such a file can have.
 
     Raises:
@@ -98,8 +98,8 @@ def read_text(path: PathLike, encoding: str = "utf-8", most: int = MOST_TEXT) ->
     """All of a plain file of text.
 
     Args:
-        path: Of the file.
-        encoding: Of the text.
+        path: Where the file is.
+        encoding: How the text is encoded.
         most: Bytes that such a file can have.
 
     Raises:

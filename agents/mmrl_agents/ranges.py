@@ -55,7 +55,7 @@ def check_widths(net_arch: Any) -> None:
     """Whether all layers have a width.
 
     Args:
-        net_arch: Of `policy_kwargs`: a list of widths, or such lists by network.
+        net_arch: What `policy_kwargs` has: a list of widths, or such lists by network.
 
     Raises:
         ValueError: One has none.

@@ -27,9 +27,9 @@ def check_agent(
     """Builds the algorithm and throws it away.
 
     Args:
-        config: Of the agent.
-        observation_space: Of one environment, as the agent will be trained in it.
-        action_space: Of one environment.
+        config: The settings of the agent.
+        observation_space: What one environment delivers, as the agent will be trained in it.
+        action_space: What one environment takes.
         encoder: What will represent observations; None: the policy sees them as they are.
 
     Raises:
@@ -55,8 +55,8 @@ class SpacesOnly(VecEnv):
 
     Args:
         num_envs: How many.
-        observation_space: Of one.
-        action_space: Of one.
+        observation_space: What one environment delivers.
+        action_space: What one environment takes.
     """
 
     def __init__(

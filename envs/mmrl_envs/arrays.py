@@ -15,7 +15,7 @@ def read_arrays(path: str | os.PathLike[str], most: int) -> dict[str, NDArray[An
     """All arrays of an npz file, by name; nothing in it is unpickled.
 
     Args:
-        path: Of the file.
+        path: Where the file is.
         most: Bytes that the arrays can have.
 
     Raises:

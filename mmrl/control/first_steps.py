@@ -25,7 +25,7 @@ def first_steps(config: EnvConfig, envs: Envs) -> Observation:
     """Resets environments and acts at random for a few steps.
 
     Args:
-        config: Of the environment.
+        config: Which environment.
         envs: As they were made.
 
     Returns:

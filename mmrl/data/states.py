@@ -15,8 +15,8 @@ def told_state(infos: Mapping[str, Any]) -> list[NDArray[np.float64] | None] | N
     """The state of each environment; None where it told none, or something else than numbers.
 
     Args:
-        infos: Of a vector environment: arrays, or one object for each, and perhaps `_state`, which
-            says who told one.
+        infos: Infos of a vector environment: arrays, or one object for each, and perhaps `_state`,
+            which says who told one.
     """
     values = infos.get(STATE)
     if not isinstance(values, np.ndarray):
@@ -33,7 +33,7 @@ def join_states(
     States of another length than the first are left out.
 
     Args:
-        states: Of `told_state`, by step.
+        states: What `told_state` gave, by step.
         count: Number of environments.
     """
     rows = [row for step in states for row in (step or [None] * count)]

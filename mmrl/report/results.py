@@ -204,7 +204,7 @@ def write_results(
         folder: Where they are written.
         stem: Name of the files.
         results: Results of one run or several.
-        summaries: The same over seeds.
+        summaries: What they are over seeds, see `summarise`.
         failed: Names of runs that should be among them and failed.
     """
     content = {

@@ -19,7 +19,7 @@ def keep_modules_out(folder: Path) -> None:
     importing runs them: they are the user's own.
 
     Args:
-        folder: Of a run.
+        folder: The run folder.
     """
     if _GUARD not in sys.meta_path:
         sys.meta_path.insert(0, _GUARD)

@@ -21,7 +21,7 @@ class TerminatedError(KeyboardInterrupt):
     """The process was told to end.
 
     Args:
-        number: Of the signal.
+        number: Number of the signal.
     """
 
     def __init__(self, number: int) -> None:

@@ -118,7 +118,10 @@ def test_the_seed_decides_weights_and_episodes(encoder: TinyEncoder) -> None:
 
 def test_the_learning_rate_falls_to_zero(encoder: TinyEncoder) -> None:
     config = tiny_config(
-        "a2c", learning_rate_schedule="linear", arguments={"n_steps": 4, "learning_rate": 0.2}
+        "a2c",
+        learning_rate_schedule="linear",
+        decay_from=0.0,
+        arguments={"n_steps": 4, "learning_rate": 0.2},
     )
     model = build_agent(config, training_env(config, envs(), encoder), seed=0)
     model.learn(32)

@@ -90,7 +90,7 @@ def test_files_name_where_they_belong_and_are_yaml() -> None:
 
 
 def test_errors_are_said_in_these_words() -> None:
-    folders = ("mmrl", "envs/mmrl_envs")
+    folders = ("mmrl", "envs/mmrl_envs", "agents/mmrl_agents")
     sources = [path.read_text("utf-8") for f in folders for path in (ROOT / f).rglob("*.py")]
     code = re.sub(r'"\s*f?"', "", "\n".join(sources))  # parts of one message, joined
     said = re.findall(r"^\| `(.*?)` \|", TEXT, re.MULTILINE)

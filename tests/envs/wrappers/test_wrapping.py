@@ -83,7 +83,10 @@ def test_every_name_is_of_a_wrapper_that_can_be_rebuilt() -> None:
 @pytest.mark.parametrize(
     ("specs", "message"),
     [
-        ([{"name": "spilt"}], r"wrappers\[0\] needs the name .* one of \['camera', .*'spilt'"),
+        (
+            [{"name": "spilt"}],
+            r"wrappers\[0\] needs the name .* one of \['bound_actions', 'camera', .*'spilt'",
+        ),
         ([{"slices": {}}], r"wrappers\[0\] needs the name of a wrapper"),
         ([SPLIT, {"name": "stack", "frame": 2}], r"wrappers\[1\] \(stack\) has no .*\['frame'\]"),
         (

@@ -180,7 +180,8 @@ def test_a_plain_policy_sees_normalized_channels_whose_statistics_are_saved(
     made = run(tmp_path / "run", *settings, "faults=bernoulli")
     statistics = ChannelStatistics.load(made.path / "channels.npz")
     # A start and an observation per frame, and those after the end of episodes.
-    assert statistics.count["angle"] == statistics.count["speed"] > 120
+    (frames,) = {int(n) for count in statistics.count.values() for n in np.ravel(count)}
+    assert frames > 120
     assert np.abs(statistics.mean["speed"]).max() > 0.01
     agent = mmrl.load(made.path)
     assert isinstance(agent.acting, ObservationPolicy)
@@ -206,10 +207,10 @@ def test_running_statistics_survive_a_kill(tmp_path: Path) -> None:
     curve = Kill(scratch / "training.csv", "timesteps")
     with pytest.raises(KeyboardInterrupt):
         train_policy(made, None, killed.path, scratch, curve, lambda _: None)
-    kept = ChannelStatistics.load(scratch / "channels.npz").count["angle"]
+    kept = ChannelStatistics.load(scratch / "channels.npz").count["angle"].min()
     assert 500 <= kept < 900
     train(made, killed, make_console())
-    seen = ChannelStatistics.load(killed.path / "channels.npz").count["angle"]
+    seen = ChannelStatistics.load(killed.path / "channels.npz").count["angle"].min()
     assert kept + 300 < seen < 1400
 
 

@@ -106,14 +106,14 @@ def test_saving_and_loading_is_the_identity(tmp_path: Path, packed: bool) -> Non
 def test_foreign_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "data.npz"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="damaged or no data set"):
+    with pytest.raises(ValueError, match="damaged or no npz file"):
         ArrayData.load(path)
 
 
 def test_a_pickle_inside_is_never_opened(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     np.savez(path, modalities=np.array([object()], dtype=object))
-    with pytest.raises(ValueError, match="damaged or no data set"):
+    with pytest.raises(ValueError, match="damaged or no npz file"):
         ArrayData.load(path)
 
 

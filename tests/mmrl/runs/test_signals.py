@@ -11,7 +11,9 @@ from mmrl.runs.signals import TerminatedError, ending_when_told, exit_code
 
 SWALLOWED = """
 import os, signal
+from mmrl.defaults import store_defaults
 from mmrl.runs.command_line import command_line
+from mmrl.runs.settings import RunSettings
 
 def work(settings):
     os.environ["SDL_VIDEODRIVER"] = "dummy"
@@ -21,7 +23,8 @@ def work(settings):
     for _ in range(1000):
         pygame.event.get()
 
-command_line("train", work)
+store_defaults()
+command_line("train", work, RunSettings)
 """
 
 

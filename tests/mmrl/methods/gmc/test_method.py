@@ -59,7 +59,7 @@ def complete(values: dict[str, Tensor]) -> Batch:
 
 def small(**settings: object) -> GMC:
     torch.manual_seed(0)
-    return GMC(SMALL, replace(GMCConfig(), **settings)).eval()  # type: ignore[arg-type]
+    return GMC(SMALL, replace(GMCConfig(radius=1.0), **settings)).eval()  # type: ignore[arg-type]
 
 
 def test_parameter_counts_of_the_pendulum_are_the_papers() -> None:

@@ -96,7 +96,8 @@ def test_errors_are_said_in_these_words() -> None:
     said = re.findall(r"^\| `(.*?)` \|", TEXT, re.MULTILINE)
     assert len(said) >= 5
     for words in said:
-        assert words in code, words
+        for part in words.split("…"):  # numbers and names of the case
+            assert part.strip() in code, words
 
 
 def test_links_lead_somewhere() -> None:

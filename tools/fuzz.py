@@ -43,8 +43,7 @@ from mmrl.data.dataset import DataError
 from mmrl.data.protocol import Drawn
 from mmrl.files import FileError
 from mmrl.launch import task_of
-from mmrl.report.robustness import read_rows
-from mmrl.report.scores import read_scores
+from mmrl.report.results import read_results
 from mmrl.runs.folder import RunFolder, RunFolderError
 from mmrl.runs.progress import read_curve
 from mmrl.settings import ConfigError
@@ -281,8 +280,8 @@ def targets(run: Path) -> Iterator[Target]:
         own = ("config.yaml", "stages.json", "metrics.json")
         yield Target((name, *(n for n in own if n != name)), read_run)
     readers: dict[str, Read] = {
-        "robustness.json": read_rows,
-        "scores.json": read_scores,
+        "robustness.json": read_results,
+        "scores.json": read_results,
         "training.csv": read_curve,
         "fitting.csv": read_curve,
         "data.npz": ArrayData.load,

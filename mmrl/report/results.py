@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrl.files import write_atomically
+from mmrl.files import brief, read_json, write_atomically
 from mmrl.metrics.intervals import mean_interval
 from mmrl.runs.folder import RunFolderError, json_text
 
@@ -261,14 +260,15 @@ def read_results(path: Path) -> list[Result]:
         RunFolderError: There is no such file, or it is damaged.
     """
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         if "rows" in content:
             return [result for row in content["rows"] for result in _older(row)]
         return [_result(record) for record in content["results"]]
     except FileNotFoundError as error:
         raise RunFolderError(f"{path} does not exist: the run has no results yet") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise RunFolderError(f"{path} is damaged: {error!r}") from error
+        what = f"{type(error).__name__}: {brief(error)}"
+        raise RunFolderError(f"{path} is damaged ({what})") from error
 
 
 def _result(record: Mapping[str, Any]) -> Result:

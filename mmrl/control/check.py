@@ -113,7 +113,7 @@ def _check_agent(config: TrainConfig, envs: Envs, encoder: Method | None) -> Non
         seen, encoder = make_envs(seen_env(config.env, config.agent.sees), 1), None
     if config.agent.normalize and encoder is None:
         seen = VectorNormalizeChannels(seen)
-    if config.faults.models or config.agent.finetune:
+    if config.policy_meets_faults:
         seen = with_faults(seen, config.faults)
     check_agent(config.agent, seen.single_observation_space, envs.single_action_space, encoder)
 

@@ -17,7 +17,7 @@ from mmrl.runs.settings import RunSettings, SweepConfig, check_known
 from mmrl.settings import ConfigError, typed
 from mmrl.subsets import check_choice
 from mmrl.training.config import FitConfig
-from mmrl_agents.belief.config import BeliefConfig
+from mmrl_agents.belief.config import NO_BELIEF, BeliefConfig
 from mmrl_agents.config import AgentConfig
 from mmrl_envs.faults import make_faults
 from mmrl_envs.wrappers.wrapping import check_wrappers
@@ -203,7 +203,8 @@ class TrainConfig:
         collect: What the encoder is pretrained on.
         fit: How the encoder is pretrained.
         evaluate: How robustness is measured.
-        faults: How sensors fail while the policy is trained.
+        faults: How sensors fail while the policy is trained; with a belief, while that is: then
+            the policy learns with nothing failing.
         sweep: Several runs instead of one.
         method: Name of the representation's method; `none`: learn from the observation itself.
         method_settings: Settings of the method; None where there is no method.
@@ -253,6 +254,12 @@ class TrainConfig:
             raise ValueError(f"encoder is {self.encoder!r}, but method is none: give one of them")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
+
+    @property
+    def policy_meets_faults(self) -> bool:
+        """Whether sensors may fail in the environment in which the policy is trained."""
+        failing = bool(self.faults.models) and self.belief.name == NO_BELIEF
+        return failing or self.agent.finetune
 
 
 def from_mapping(content: Mapping[str, Any]) -> TrainConfig:

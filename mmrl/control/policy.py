@@ -78,7 +78,7 @@ def train_policy(
         def keep(folder: Path) -> None:
             statistics.save(folder / STATISTICS)
 
-    if config.faults.models or agent.finetune:
+    if config.policy_meets_faults:
         envs = with_faults(envs, config.faults, gaps=encoder is not None)
     device = resolve_device(config.device)
     venv = training_env(agent, GymnasiumVecEnv(envs), encoder, device)

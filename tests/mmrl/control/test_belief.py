@@ -176,3 +176,15 @@ def test_what_cannot_have_a_belief_is_refused_before_any_work(tmp_path: Path) ->
     content = plain_run(tmp_path, algorithm="recurrent_ppo", arguments={})
     with pytest.raises(ConfigError, match="a recurrent policy remembers on its own"):
         check_environment(from_mapping(content))
+
+
+def test_with_a_belief_sensors_fail_for_it_and_not_for_the_policy(tmp_path: Path) -> None:
+    content = plain_run(tmp_path, sees=["angle"])
+    content["faults"] = {"models": [{"pattern": "bernoulli", "rate": 0.5, "channels": ["speed"]}]}
+    config = from_mapping(content)
+    assert not config.policy_meets_faults
+    check_environment(config)  # the policy does not even see the sensor that fails
+    content["belief"] = {"name": "none"}
+    assert from_mapping(content).policy_meets_faults
+    with pytest.raises(ConfigError, match=r"no channels \['speed'\]"):
+        check_environment(from_mapping(content))
